@@ -1,0 +1,56 @@
+"""Mixtures of normals, fitted by maximum likelihood and as a posterior, and held against the truth."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mixtures.bayes.fitter import NUTS as NUTS
+    from mixtures.comparison.recovery import compare as compare
+    from mixtures.em.fitter import EM as EM
+    from mixtures.model.data import Dataset as Dataset
+    from mixtures.model.data import simulate as simulate
+    from mixtures.model.density import log_likelihood as log_likelihood
+    from mixtures.model.density import responsibilities as responsibilities
+    from mixtures.model.fit import Fit as Fit
+    from mixtures.model.labels import align as align
+    from mixtures.model.mixture import NormalMixture as NormalMixture
+    from mixtures.model.prior import Prior as Prior
+    from mixtures.model.spec import MixtureSpec as MixtureSpec
+    from mixtures.study.design import Study as Study
+    from mixtures.study.runner import run as run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "NormalMixture": "model.mixture",
+    "MixtureSpec": "model.spec",
+    "Prior": "model.prior",
+    "Dataset": "model.data",
+    "simulate": "model.data",
+    "log_likelihood": "model.density",
+    "responsibilities": "model.density",
+    "align": "model.labels",
+    "Fit": "model.fit",
+    "EM": "em.fitter",
+    "NUTS": "bayes.fitter",
+    "compare": "comparison.recovery",
+    "Study": "study.design",
+    "run": "study.runner",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0605  the names are listed once, in _HOMES
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for, so that importing the package stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixtures' has no attribute {name!r}")
+    value = getattr(import_module(f"mixtures.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

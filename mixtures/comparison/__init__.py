@@ -1,0 +1,1 @@
+"""Truth meets fit: alignment, distances, soft assignments, performance over replicates."""

@@ -1,0 +1,1 @@
+"""Maximum likelihood by the EM algorithm, written by hand."""

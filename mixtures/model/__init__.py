@@ -1,0 +1,1 @@
+"""The specification of data and model that both engines share."""

@@ -1,0 +1,54 @@
+"""Arrays at the public door: numbers in, read-only float64 out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+type Array = NDArray[np.float64]
+type Integers = NDArray[np.int64]
+
+
+def as_floats(name: str, values: ArrayLike, ndim: int) -> Array:
+    """Return a float64 copy of `values` with `ndim` axes.
+
+    Raises
+    ------
+    TypeError
+        If `values` does not hold real numbers.
+    ValueError
+        If the number of axes differs or a value is not finite.
+    """
+    try:
+        raw = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be a regular array; got rows of unequal length") from None
+    if raw.dtype.kind not in "fiu" and raw.size:
+        raise TypeError(f"{name} must hold real numbers; got {_kind(raw)}")
+    array = np.array(raw, dtype=np.float64)
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes; got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; got {_first_not_finite(array)}")
+    return array
+
+
+def freeze[T: np.generic](array: NDArray[T]) -> NDArray[T]:
+    """Mark `array` read-only and return it."""
+    array.setflags(write=False)
+    return array
+
+
+def _kind(raw: NDArray[Any]) -> str:
+    if raw.dtype.kind == "b":
+        return "booleans"
+    if raw.dtype.kind == "O":
+        return next(type(value).__name__ for value in raw.flat if not isinstance(value, int | float))
+    return {"U": "text", "S": "bytes", "c": "complex numbers", "M": "dates"}.get(raw.dtype.kind, str(raw.dtype))
+
+
+def _first_not_finite(array: Array) -> str:
+    index = np.argwhere(~np.isfinite(array))[0]
+    return f"{array[tuple(index)]} at position {', '.join(map(str, index))}"

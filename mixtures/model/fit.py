@@ -1,0 +1,177 @@
+"""What an engine gives back, whichever engine it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mixtures.model.arrays import Array, Integers
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.spec import MixtureSpec
+
+
+class Status(StrEnum):
+    """How a fit ended. Failure is data: every fit has a status, and every status keeps its row."""
+
+    CONVERGED = "converged"
+    NOT_CONVERGED = "not_converged"
+    SPURIOUS = "spurious"
+    DEGENERATE = "degenerate"
+    DIVERGENT = "divergent"
+    NOT_MIXED = "not_mixed"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker_lost"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """One number for each reported parameter: a standard error, or an end of an interval.
+
+    Attributes
+    ----------
+    weights : (k,) array
+    means, variances : (k, d) array
+    """
+
+    weights: Array
+    means: Array
+    variances: Array
+
+    def permuted(self, permutation: Integers) -> Self:
+        """Return the values with component ``permutation[j]`` in place j."""
+        return type(self)(self.weights[permutation], self.means[permutation], self.variances[permutation])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Intervals:
+    """Uncertainty of the reported parameters.
+
+    Attributes
+    ----------
+    level : float
+        Nominal coverage, such as 0.95.
+    standard_errors, lower, upper : Parameters
+        Standard errors and interval ends, in the units of each parameter.
+    """
+
+    level: float
+    standard_errors: Parameters
+    lower: Parameters
+    upper: Parameters
+
+    def permuted(self, permutation: Integers) -> Self:
+        """Return the intervals with component ``permutation[j]`` in place j."""
+        return type(self)(
+            self.level,
+            self.standard_errors.permuted(permutation),
+            self.lower.permuted(permutation),
+            self.upper.permuted(permutation),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """Posterior draws in plain arrays: c chains of s draws.
+
+    Attributes
+    ----------
+    weights : (c, s, k) array
+    means, variances : (c, s, k, d) array
+    """
+
+    weights: Array
+    means: Array
+    variances: Array
+
+    def permuted(self, permutation: Integers) -> Self:
+        """Return the draws with component ``permutation[j]`` in place j."""
+        return type(self)(
+            self.weights[..., permutation], self.means[:, :, permutation], self.variances[:, :, permutation]
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Result of fitting a mixture of normals with either engine.
+
+    Attributes
+    ----------
+    method : str
+        Name of the engine as configured.
+    spec : MixtureSpec
+        The model that was fitted.
+    status : Status
+        How the fit ended.
+    estimate : NormalMixture or None
+        Maximum-likelihood estimate or posterior mean; None where there is none.
+    responsibilities : (n, k) array or None
+        Soft assignments: at the estimate (EM), or averaged over the posterior (NUTS).
+    log_likelihood : float
+        Total log-likelihood of `estimate`; NaN without one.
+    message : str
+        What the status means for this fit, in words; empty where nothing needs saying.
+    warnings : tuple of str
+        What a reader of the result should know although the fit succeeded.
+    intervals : Intervals or None
+        Uncertainty of the parameters, where the engine gives it.
+    responsibility_intervals : (n, k, 2) array or None
+        Lower and upper ends for each soft assignment, where the engine gives them.
+    draws : Draws or None
+        Posterior draws, relabelled.
+    details : object
+        The engine's own account, opaque to everyone else.
+    """
+
+    method: str
+    spec: MixtureSpec
+    status: Status
+    estimate: NormalMixture | None = None
+    responsibilities: Array | None = None
+    log_likelihood: float = float("nan")
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    intervals: Intervals | None = None
+    responsibility_intervals: Array | None = None
+    draws: Draws | None = None
+    details: Any = None
+
+    @property
+    def assignments(self) -> Integers | None:
+        """Hard assignment of each observation to its most probable component, (n,)."""
+        return None if self.responsibilities is None else self.responsibilities.argmax(axis=1)
+
+    def permuted(self, permutation: ArrayLike) -> Self:
+        """Return the same fit with component ``permutation[j]`` in place j; `details` stay as they were."""
+        if self.estimate is None:
+            return self
+        order = np.asarray(permutation)
+        return replace(
+            self,
+            estimate=self.estimate.permuted(order),
+            responsibilities=_reordered(self.responsibilities, order),
+            intervals=None if self.intervals is None else self.intervals.permuted(order),
+            responsibility_intervals=_reordered(self.responsibility_intervals, order),
+            draws=None if self.draws is None else self.draws.permuted(order),
+        )
+
+
+def _reordered(array: Array | None, order: Integers) -> Array | None:
+    return None if array is None else array[:, order]
+
+
+class Fitter(Protocol):
+    """An engine: frozen settings with one method. Neither labels nor truth can reach it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the method, as tables show it."""
+        ...
+
+    def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
+        """Fit the model to observations (n,) or (n, d); failure is a status, bad input an error."""
+        ...

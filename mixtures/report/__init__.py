@@ -1,0 +1,1 @@
+"""Words and pictures: figures, the HTML page, exported files."""

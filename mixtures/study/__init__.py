@@ -1,0 +1,1 @@
+"""Many replicates: design, seeds, runner, store and verdicts."""
