@@ -14,48 +14,65 @@ from mixtures.model.spec import Covariance
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:
-    """Map between the data's units and standardised ones, z = (x - location) / unit.
+    """Affine map between the data's units and standardised ones, x = location + factor z.
+
+    The map is the largest under which the covariance structure keeps its form: whitening for full
+    and tied covariances, each dimension's own scale for diagonal, one scale for spherical.
 
     Attributes
     ----------
     location : (d,) array
         Mean of the data.
-    unit : (d,) array
-        Standard deviation of the data in each dimension; for spherical covariances, which allow no
-        other map, one common value.
+    factor : (d, d) array
+        Lower triangular, with positive diagonal; for d = 1 the standard deviation of the data.
     """
 
     location: Array
-    unit: Array
+    factor: Array
 
     @classmethod
     def of(cls, x: Array, covariance: Covariance = Covariance.FULL) -> Self:
-        """Return the scale of observations (n, d), none of whose columns is constant."""
-        first = x[0]  # about a data point, so that data far from zero keep their digits
-        location = first + (x - first).mean(axis=0)
-        unit = np.sqrt(np.square(x - location).mean(axis=0))
+        """Return the scale of observations (n, d) that vary in each dimension."""
+        location = x[0] + (x - x[0]).mean(axis=0)  # about a data point, so that far data keep their digits
+        centred = x - location
+        sds = np.sqrt(np.square(centred).mean(axis=0))
         if covariance == Covariance.SPHERICAL:
-            unit = np.full_like(unit, np.sqrt(np.square(unit).mean()))
-        return cls(freeze(location), freeze(unit))
+            factor = np.sqrt(np.square(sds).mean()) * np.eye(len(sds))
+        elif covariance == Covariance.DIAGONAL:
+            factor = np.diag(sds)
+        else:
+            z = centred / sds  # the correlation is well scaled whatever the units
+            factor = sds[:, None] * np.linalg.cholesky(z.T @ z / len(z))
+        return cls(freeze(location), freeze(factor))
+
+    @property
+    def unit(self) -> Array:
+        """Length of each dimension's unit, (d,): for d = 1 the standard deviation of the data."""
+        return self.factor.diagonal()
 
     def standardise(self, x: Array) -> Array:
         """Return observations (n, d) in standardised units."""
-        return (x - self.location) / self.unit
+        return np.linalg.solve(self.factor, (x - self.location).T).T
 
     def standardise_mixture(self, mixture: NormalMixture) -> NormalMixture:
         """Return the mixture of the standardised variable."""
-        outer = np.outer(self.unit, self.unit)
+        half = np.linalg.solve(self.factor, mixture.covariances)
         return NormalMixture.unchecked(
-            mixture.weights, (mixture.means - self.location) / self.unit, mixture.covariances / outer
+            mixture.weights, self.standardise(mixture.means), _symmetric(np.linalg.solve(self.factor, half.mT))
         )
 
     def restore_mixture(self, mixture: NormalMixture) -> NormalMixture:
         """Return a mixture of the standardised variable in the data's units."""
-        outer = np.outer(self.unit, self.unit)
         return NormalMixture.unchecked(
-            mixture.weights, self.location + mixture.means * self.unit, mixture.covariances * outer
+            mixture.weights,
+            self.location + mixture.means @ self.factor.T,
+            _symmetric(self.factor @ mixture.covariances @ self.factor.T),
         )
 
     def log_jacobian(self, n: int) -> float:
         """Log-likelihood of n observations in the data's units less that in standardised units."""
         return float(-n * np.log(self.unit).sum())
+
+
+def _symmetric(matrices: Array) -> Array:
+    return (matrices + matrices.mT) / 2

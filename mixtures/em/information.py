@@ -1,0 +1,144 @@
+"""Score and Hessian of the log-likelihood, and the certificate that a solution is a maximum.
+
+Coordinates are local and free of units. Around a mixture with Sigma_j = L_j L_j', a nearby one has
+
+    weights proportional to w_j exp(a_j) with a_k = 0,  mu_j + L_j m_j,  L_j (I + S_j) L_j',
+
+where S_j is a symmetric matrix of the covariance structure; tied components share L and S. In these
+coordinates the derivatives of a component's log density at z = L_j^-1 (x - mu_j) are short:
+
+    d / dm = z,  d / dS_a = (z' B_a z - tr B_a) / 2,
+    d2 / dm dm' = -I,  d2 / dm dS_a = -B_a z,  d2 / dS_a dS_b = (tr B_a B_b - z' (B_a B_b + B_b B_a) z) / 2
+
+for S = sum_a S_a B_a. The mixture's Hessian follows by Louis (1982): the expected Hessian of the
+complete-data log density plus the variance of its score, both over the unknown component.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixtures.em.steps import e_step
+from mixtures.model.arrays import Array
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.spec import Covariance
+
+#: A solution is certified where the log-likelihood still to gain is below this.
+DECREMENT_BOUND = 1e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curvature:
+    """First and second derivatives of the total log-likelihood in local coordinates.
+
+    Attributes
+    ----------
+    scores : (n, p) array
+        Score of each observation; their sum is the gradient.
+    hessian : (p, p) array
+        Minus the observed information.
+    """
+
+    scores: Array
+    hessian: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Whether a solution is a critical point, and a maximum.
+
+    Attributes
+    ----------
+    newton_decrement : float
+        g' (-H)^-1 g / 2, the log-likelihood still to gain by the local quadratic; free of units.
+        Infinite where the Hessian is not negative definite.
+    is_negative_definite : bool
+        Whether the Hessian is negative definite.
+    """
+
+    newton_decrement: float
+    is_negative_definite: bool
+
+    @property
+    def is_maximum(self) -> bool:
+        """Whether less than 1e-8 of log-likelihood is left to gain at a strict maximum."""
+        return self.is_negative_definite and self.newton_decrement < DECREMENT_BOUND
+
+
+def certify(mixture: NormalMixture, x: Array, covariance: Covariance) -> Certificate:
+    """Certify a solution for observations (n, d)."""
+    curvature = curve(mixture, x, covariance)
+    gradient = curvature.scores.sum(axis=0)
+    try:
+        factor = np.linalg.cholesky(-curvature.hessian)
+    except np.linalg.LinAlgError:
+        return Certificate(np.inf, False)
+    half = np.linalg.solve(factor, gradient)
+    return Certificate(float(half @ half) / 2, True)
+
+
+def curve(mixture: NormalMixture, x: Array, covariance: Covariance) -> Curvature:
+    """Scores and Hessian of the log-likelihood of observations (n, d) at a mixture.
+
+    Returns
+    -------
+    Curvature
+        Coordinates in the order a (k - 1), m (k d), S (q for each component; tied: q).
+    """
+    k, d = mixture.means.shape
+    r = e_step(mixture, x).responsibilities
+    basis = _basis(covariance, d)
+    layout = _layout(k, d, len(basis), covariance)
+    size = layout[-1].max() + 1
+    scores = np.zeros((len(x), size))
+    hessian = np.zeros((size, size))
+    weights = mixture.weights[:-1]
+    hessian[: k - 1, : k - 1] = -len(x) * (np.diag(weights) - np.outer(weights, weights))
+    for j in range(k):
+        complete, own_hessian = _component(mixture, x, r[:, j], basis, j)
+        places = layout[j]
+        own = np.zeros((len(x), size))
+        own[:, : k - 1] = np.eye(k)[j, :-1] - weights
+        own[:, places] = complete
+        scores += r[:, j, None] * own
+        hessian += (r[:, j, None] * own).T @ own
+        hessian[np.ix_(places, places)] += own_hessian
+    return Curvature(scores, hessian - scores.T @ scores)
+
+
+def _component(mixture: NormalMixture, x: Array, r: Array, basis: Array, j: int) -> tuple[Array, Array]:
+    """Complete-data scores (n, d + q) of component j, and its Hessian weighted by responsibilities r (n,)."""
+    d, q = x.shape[1], len(basis)
+    z = np.linalg.solve(np.linalg.cholesky(mixture.covariances[j]), (x - mixture.means[j]).T).T
+    bz = np.einsum("ade,ne->nad", basis, z)
+    traces = np.einsum("add->a", basis)
+    complete = np.hstack([z, (np.einsum("nad,nd->na", bz, z) - traces) / 2])
+    hessian = np.empty((d + q, d + q))
+    hessian[:d, :d] = -r.sum() * np.eye(d)
+    hessian[d:, :d] = -np.einsum("n,nad->ad", r, bz)
+    hessian[:d, d:] = hessian[d:, :d].T
+    products = np.einsum("ade,bed->ab", basis, basis)
+    hessian[d:, d:] = r.sum() * products / 2 - np.einsum("n,nad,nbd->ab", r, bz, bz, optimize=True)
+    return complete, hessian
+
+
+def _layout(k: int, d: int, q: int, covariance: Covariance) -> np.ndarray:
+    """Places of each component's (m_j, S_j) among all coordinates, (k, d + q)."""
+    means = (k - 1) + np.arange(k * d).reshape(k, d)
+    shared = covariance == Covariance.TIED
+    spreads = (k - 1) + k * d + (np.tile(np.arange(q), (k, 1)) if shared else np.arange(k * q).reshape(k, q))
+    return np.hstack([means, spreads])
+
+
+def _basis(covariance: Covariance, d: int) -> Array:
+    """Symmetric matrices B_a that span the covariance structure, (q, d, d)."""
+    if covariance == Covariance.SPHERICAL:
+        return np.eye(d)[None]
+    units = np.eye(d)
+    if covariance == Covariance.DIAGONAL:
+        return np.einsum("ad,ae->ade", units, units)
+    rows, columns = np.tril_indices(d)
+    outer = np.einsum("ad,ae->ade", units[rows], units[columns])
+    return (outer + outer.mT) / 2

@@ -1,0 +1,130 @@
+"""The loop of EM, from one start to its mode."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixtures.em.steps import e_step, m_step
+from mixtures.model.arrays import Array, Integers, freeze
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.spec import Covariance
+
+#: Smallest variance of a component, in whitened coordinates: an sd of a millionth of the data's own.
+#: Far below any component that means something (the slivers that count as spurious begin at 1/20),
+#: and far above what rounding does to whitened data.
+VARIANCE_FLOOR = 1e-12
+
+_FEWEST_OBSERVATIONS = 1e-8  # effective count below which nobody belongs to a component
+_LONGEST_LAG = 50  # steps over which the rate of convergence is taken, against rounding error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collapse:
+    """Where a run ended without an estimate.
+
+    Attributes
+    ----------
+    component : int
+        The component that shrank onto points or lost all its observations.
+    rows : (m,) array of int
+        Observations that it had collapsed on; none where it emptied.
+    """
+
+    component: int
+    rows: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One run of EM.
+
+    Attributes
+    ----------
+    mixture : NormalMixture
+        The last parameters, those that the last entry of `trace` belongs to.
+    trace : (t,) array
+        Total log-likelihood at the start and after each step.
+    has_settled : bool
+        Whether the log-likelihood still to gain fell below the tolerance.
+    collapse : Collapse or None
+        Why the run was dropped, if it was.
+    """
+
+    mixture: NormalMixture
+    trace: Array
+    has_settled: bool
+    collapse: Collapse | None = None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Total log-likelihood of `mixture`."""
+        return float(self.trace[-1])
+
+
+def run(x: Array, covariance: Covariance, start: NormalMixture, tolerance: float, max_iter: int) -> Run:
+    """Run EM from one start until the log-likelihood still to gain is below the tolerance.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Standardised observations.
+    covariance : Covariance
+        Structure of the component covariances.
+    start : NormalMixture
+        Theta to begin with, in standardised units.
+    tolerance : float
+        Bound on the total log-likelihood still to gain, by Aitken's extrapolation.
+    max_iter : int
+        Largest number of steps.
+    """
+    theta, collapse, has_settled = start, None, False
+    trace: list[float] = []
+    while True:
+        expectation = e_step(theta, x)
+        trace.append(expectation.log_likelihood)
+        has_settled = still_to_gain(trace) < tolerance
+        if has_settled or len(trace) > max_iter:
+            break
+        proposal = m_step(covariance, x, expectation.responsibilities)
+        collapse = find_collapse(proposal, expectation.responsibilities)
+        if collapse is not None:
+            break
+        theta = proposal
+    return Run(theta, freeze(np.array(trace)), has_settled, collapse)
+
+
+def still_to_gain(trace: list[float]) -> float:
+    """Log-likelihood still to gain, by Aitken's extrapolation of the trace.
+
+    Gains of EM shrink by a constant factor in the end, so that after two stretches of `lag` steps
+    with gains g1 and g2 = rate g1 what remains is g2 rate / (1 - rate) (Bohning et al. 1994).
+    Infinite while gains grow; 0 where a step gains nothing that floating point can show.
+    """
+    if len(trace) < 3:
+        return math.inf
+    if trace[-1] <= trace[-2]:
+        return 0.0
+    lag = min(max(len(trace) // 10, 1), _LONGEST_LAG)
+    first, second = trace[-1 - lag] - trace[-1 - 2 * lag], trace[-1] - trace[-1 - lag]
+    if not 0 < second < first:
+        return math.inf
+    rate = second / first
+    return second * rate / (1 - rate)
+
+
+def find_collapse(mixture: NormalMixture, responsibilities: Array) -> Collapse | None:
+    """Return the component of a new theta that emptied or fell below the variance floor, if one did."""
+    counts = responsibilities.sum(axis=0)
+    smallest = mixture.covariances[:, 0, 0] if mixture.n_dims == 1 else _smallest_variances(mixture)
+    sound = (counts > _FEWEST_OBSERVATIONS) & (smallest > VARIANCE_FLOOR)
+    if sound.all():
+        return None
+    j = int(np.flatnonzero(~sound)[0])
+    return Collapse(j, np.flatnonzero(responsibilities[:, j] > 0.5))
+
+
+def _smallest_variances(mixture: NormalMixture) -> Array:
+    return np.linalg.eigvalsh(mixture.covariances)[:, 0]
