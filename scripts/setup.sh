@@ -1,9 +1,10 @@
 #!/bin/sh
 # Make or bring up to date .venv, with the pinned requirements and this package in it.
 #
-# A stamp, written last, holds a checksum of everything that decides what is installed; while it
-# matches there is nothing to do. Without one the environment is unfinished or somebody else's,
-# and is made afresh.
+# A stamp, written last, holds the folder, the Python that .venv was made from, and a checksum of
+# everything that decides what is installed; while they match there is nothing to do. Without a
+# stamp .venv is unfinished or somebody else's; moved from another folder, its scripts point
+# nowhere; with PYTHON set to another Python, it is not what is asked for: then it is made afresh.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,22 +16,25 @@ venv=.venv
 python=$venv/bin/python
 stamp=$venv/setup-stamp
 
-# The folder is part of it, because scripts in an environment hold its path.
-wanted="$( (pwd -P && cat requirements.txt pyproject.toml scripts/setup.sh) | cksum)"
-
-is_sound() {
-    "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 12))' </dev/null >/dev/null 2>&1
+stamped() {
+    sed -n "$1p" "$stamp" 2>/dev/null || true
 }
 
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && is_sound; then
-    exit 0
-fi
-
-if [ ! -f "$stamp" ] || ! is_sound; then
+folder=$(pwd -P)
+base=$(stamped 2)
+if [ -z "$base" ] || [ -n "${PYTHON:-}" ]; then
     base=$(sh scripts/find-python.sh)
+fi
+checksum=$(cat requirements.txt pyproject.toml scripts/setup.sh | cksum)
+
+if [ "$(stamped 1)" != "$folder" ] || [ "$(stamped 2)" != "$base" ] ||
+    ! "$python" -I -c 'import pip' </dev/null >/dev/null 2>&1; then
+    [ -x "$base" ] || base=$(sh scripts/find-python.sh)
     echo "setup: making $venv with $base"
     rm -rf "$venv"
     "$base" -m venv "$venv"
+elif [ "$(stamped 3)" = "$checksum" ]; then
+    exit 0
 fi
 rm -f "$stamp"
 
@@ -42,5 +46,5 @@ install() {
 install --requirement requirements.txt
 install --no-deps --no-build-isolation --editable .
 
-printf '%s\n' "$wanted" >"$stamp"
+printf '%s\n' "$folder" "$base" "$checksum" >"$stamp"
 echo "setup: $venv is ready"

@@ -40,7 +40,7 @@ say() { # name, exit code, report, what exit code 1 means
         printf '%s: %s. Report: %s\n' "$1" "$outcome" "$3"
     else
         printf '%s: %s. No report was written at %s\n' "$1" "$outcome" "$3"
-        worst=2
+        [ "$worst" -ge 2 ] || worst=2
     fi
 }
 
