@@ -126,14 +126,15 @@ class Dirichlet:
     def __post_init__(self) -> None:
         _set(self, concentration=_positive("concentration", self.concentration))
 
-    def log_density(self, weights: Array) -> float:
-        """Log density of weights (k,) with respect to the first k - 1 of them."""
+    def log_density(self, weights: Array) -> Array:
+        """Log density of weights (..., k) with respect to the first k - 1 of them."""
         from scipy.special import gammaln
 
-        a = np.broadcast_to(self.concentration, weights.shape)
+        a = np.broadcast_to(self.concentration, weights.shape[-1:])
         with np.errstate(divide="ignore"):
             terms = np.where(a == 1, 0.0, (a - 1) * np.log(weights))
-        return float(gammaln(a.sum()) - gammaln(a).sum() + terms.sum())
+        log_density: Array = gammaln(a.sum()) - gammaln(a).sum() + terms.sum(axis=-1)
+        return log_density
 
     def sample(self, k: int, rng: np.random.Generator) -> Array:
         """One set of k weights."""

@@ -1,0 +1,247 @@
+"""One compiled sampler for many data sets: the only place that knows nutpie's inside.
+
+A sampler is compiled once per process for each number of components, family of prior and order
+restriction, and kept for the life of the process (a few hundred MB each). Compiled samplers cannot
+be pickled, which is why they live in this module and not in an engine.
+
+nutpie asks a Python function for each chain's first point and hands it nothing but the chain's own
+seed, from any thread and in any order. So a start is a function of that seed, and the draws do not
+depend on how many chains run at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixtures.bayes.draws import MixtureDraws
+from mixtures.bayes.model import build_model, model_data
+from mixtures.model.arrays import Array
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.prior import Prior
+from mixtures.model.spec import MixtureSpec
+
+type Start = Callable[[np.random.Generator], NormalMixture]
+
+_PARAMETERS = ("weights", "means", "sds")
+_compiled: dict[tuple[int, type, bool], Any] = {}
+_compiling = threading.Lock()
+
+
+class SamplingError(RuntimeError):
+    """The sampler failed."""
+
+
+class SamplingTimeoutError(SamplingError):
+    """The sampler was stopped at its time limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerSettings:
+    """How to run the sampler.
+
+    Attributes
+    ----------
+    n_chains, n_draws, n_warmup : int
+        Chains; draws that each keeps, and draws before those on which it adapts.
+    target_accept : float
+        Mean acceptance probability that the step size aims at.
+    cores : int
+        Chains that run at once.
+    time_limit : float or None
+        Seconds after which sampling, without compilation, is given up.
+    """
+
+    n_chains: int
+    n_draws: int
+    n_warmup: int
+    target_accept: float
+    cores: int
+    time_limit: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleStats:
+    """The sampler's own account of each draw, each (c, s).
+
+    Attributes
+    ----------
+    diverging, max_depth_reached : array of bool
+    depth, n_steps : array of int
+        Depth of the trajectory's tree, and its leapfrog steps.
+    energy, step_size, acceptance : array
+    log_density : array
+        Log posterior density, not normalised, of the unconstrained free variables.
+    """
+
+    diverging: Array
+    max_depth_reached: Array
+    depth: Array
+    n_steps: Array
+    energy: Array
+    step_size: Array
+    acceptance: Array
+    log_density: Array
+
+    def by_arviz_name(self) -> dict[str, Array]:
+        """Return the statistics under the names that ArviZ knows them by."""
+        return {
+            "diverging": self.diverging,
+            "reached_max_treedepth": self.max_depth_reached,
+            "tree_depth": self.depth,
+            "n_steps": self.n_steps,
+            "energy": self.energy,
+            "step_size": self.step_size,
+            "acceptance_rate": self.acceptance,
+            "lp": self.log_density,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Draws (c, s, k) as the sampler gave them, and its account of them."""
+
+    draws: MixtureDraws
+    stats: SampleStats
+
+
+def sample(
+    spec: MixtureSpec, prior: Prior, x: Array, start: Start, *, settings: SamplerSettings, seed: int
+) -> Sample:
+    """Draw from the posterior of a univariate mixture by NUTS.
+
+    Parameters
+    ----------
+    spec : MixtureSpec
+    prior : Prior
+    x : (n,) array
+        Observations.
+    start : callable
+        Draws a chain's start, in standardised units; in order of the means where the prior is ordered.
+    settings : SamplerSettings
+    seed : int
+        The same seed gives the same draws, whatever `settings.cores`.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    SamplingError
+        If the sampler fails, panics included, or returns values that are not finite.
+    SamplingTimeoutError
+        If it does not end within its time limit.
+    """
+    import nutpie
+
+    compiled = compiled_for(spec, prior, x)
+    run = replace(compiled, initial_point_func=_initial_point_func(compiled, start))
+    with_options = {
+        "draws": settings.n_draws,
+        "tune": settings.n_warmup,
+        "chains": settings.n_chains,
+        "cores": settings.cores,
+        "target_accept": settings.target_accept,
+        "seed": seed,
+    }
+    trace = _guarded(
+        lambda: nutpie.sample(
+            run, **with_options, save_warmup=False, progress_bar=False, return_raw_trace=True, blocking=False
+        ),
+        settings.time_limit,
+    )
+    return _extract(trace, settings)
+
+
+def compiled_for(spec: MixtureSpec, prior: Prior, x: Array) -> Any:
+    """Return nutpie's compiled model for these data, compiling it where this process has not yet."""
+    key = (spec.n_components, type(prior.sds), prior.ordered)
+    with _compiling:
+        if key not in _compiled:
+            _compiled[key] = _compile(spec, prior, x)
+    return _compiled[key].with_data(**model_data(spec.n_components, prior, x))
+
+
+def unconstrained(start: NormalMixture, names: list[str]) -> Array:
+    """Return a start, in standardised units, as PyMC's transformed free variables in the order `names`."""
+    log_weights, means, log_sds = np.log(start.weights), start.means[:, 0], np.log(start.sds[:, 0])
+    transforms: dict[str, Callable[[], Array]] = {
+        "weights_simplex__": lambda: (log_weights - log_weights.mean())[:-1],
+        "standard_means": lambda: means,
+        "standard_means_ordered__": lambda: np.append(means[:1], np.log(np.diff(means))),
+        "standard_sds_log__": lambda: log_sds,
+        "standard_variances_log__": lambda: 2 * log_sds,
+    }
+    return np.concatenate([transforms[name]() for name in names])
+
+
+def _compile(spec: MixtureSpec, prior: Prior, x: Array) -> Any:
+    import nutpie
+
+    model = build_model(spec, prior, x)
+    model.check_bounds = False  # scales are positive by construction; a tenth faster
+    return nutpie.compile_pymc_model(model, var_names=_PARAMETERS)
+
+
+def _initial_point_func(compiled: Any, start: Start) -> Callable[[int], Array]:
+    names, places, _ = compiled.shape_info
+    free = [name for name, place in zip(names, places, strict=True) if place.start < compiled.n_dim]
+    return lambda seed: unconstrained(start(np.random.default_rng(seed)), free)
+
+
+def _guarded(launch: Callable[[], Any], time_limit: float | None) -> Any:
+    """Run the sampler to its end; an interrupt or a time limit stops its threads and keeps no draws."""
+    sampler = None
+    try:
+        sampler = launch()
+        return sampler.wait(timeout=time_limit)
+    except TimeoutError:
+        message = f"sampling must end within {time_limit:g} seconds; it was stopped"
+        raise SamplingTimeoutError(message) from None
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # pyo3's, no Exception
+            raise SamplingError(f"the sampler failed: {str(error).splitlines()[0]}") from error
+        raise
+    finally:
+        if sampler is not None and not sampler.is_finished:
+            sampler.cancel()
+
+
+def _extract(trace: Any, settings: SamplerSettings) -> Sample:
+    draws, stats = trace.get_arrow_trace()
+    n_rows = settings.n_warmup + settings.n_draws
+    if any(batch.num_rows != n_rows for batch in draws):
+        raise SamplingError(f"the sampler must return {n_rows} draws a chain; it returned fewer")
+    kept = slice(settings.n_warmup, None)
+    arrays = [_lists(draws, name)[:, kept] for name in _PARAMETERS]
+    if not all(np.isfinite(values).all() for values in arrays):
+        raise SamplingError("the sampler must return finite draws; it returned others")
+    return Sample(MixtureDraws(*arrays), _stats(stats, kept))
+
+
+def _stats(batches: list[Any], kept: slice) -> SampleStats:
+    def column(name: str) -> Array:
+        return np.stack([np.asarray(batch.column(name).to_numpy()) for batch in batches])[:, kept]
+
+    return SampleStats(
+        diverging=column("diverging").astype(bool),
+        max_depth_reached=column("maxdepth_reached").astype(bool),
+        depth=column("depth").astype(np.int64),
+        n_steps=column("n_steps").astype(np.int64),
+        energy=column("energy"),
+        step_size=column("step_size"),
+        acceptance=column("mean_tree_accept"),
+        log_density=column("logp"),
+    )
+
+
+def _lists(batches: list[Any], name: str) -> Array:
+    from arro3.core import list_flatten
+
+    rows = [list_flatten(batch.column(name)).to_numpy().reshape(batch.num_rows, -1) for batch in batches]
+    return np.stack(rows)

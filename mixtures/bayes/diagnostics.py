@@ -1,0 +1,160 @@
+"""Whether chains can be trusted: R-hat, effective sample sizes, and the gate on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from mixtures.bayes.densities import log_densities
+from mixtures.bayes.draws import MixtureDraws
+from mixtures.model.arrays import Array, freeze
+from mixtures.model.fit import Status
+
+_TAILS = (0.05, 0.95)  # ArviZ's
+_GRID = (0.1, 0.5, 0.9)  # quantiles of the data at which the density is watched
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnostics:
+    """Convergence diagnostics, one entry for each quantity (Vehtari et al. 2021).
+
+    Attributes
+    ----------
+    names : tuple of str
+        Quantities.
+    rhat : array
+        Rank-normalised split R-hat, the larger of bulk and folded; NaN for what never varies.
+    ess_bulk, ess_tail : array
+        Effective sample sizes of the bulk, and of the 5% and 95% quantiles.
+    mcse : array
+        Monte Carlo standard error of the posterior mean.
+    """
+
+    names: tuple[str, ...]
+    rhat: Array
+    ess_bulk: Array
+    ess_tail: Array
+    mcse: Array
+
+    @classmethod
+    def of(cls, quantities: Mapping[str, Array]) -> Self:
+        """Diagnose draws (c, s) of each quantity."""
+        from arviz_stats.base.array import array_stats
+
+        stats: Any = array_stats  # which ships no types
+        draws = np.stack(list(quantities.values()))
+        axes = {"chain_axis": 1, "draw_axis": 2}
+        with np.errstate(all="ignore"):  # what never varies divides 0 by 0
+            return cls(
+                names=tuple(quantities),
+                rhat=freeze(stats.rhat(draws, **axes)),
+                ess_bulk=freeze(stats.ess(draws, method="bulk", **axes)),
+                ess_tail=freeze(stats.ess(draws, method="tail", prob=_TAILS, **axes)),
+                mcse=freeze(stats.mcse(draws, method="mean", **axes)),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the gate says of a fit, with the reason in words."""
+
+    status: Status
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Limits that chains must keep on quantities that labels cannot touch.
+
+    Every quantity needs an R-hat below `rhat`, and a bulk and a tail effective sample size of at
+    least `ess`; of the draws at most a share `divergences` may be divergent.
+
+    FALSE_ALARMS
+
+    Parameters
+    ----------
+    rhat : float
+        Above 1.
+    ess : float
+        Not negative.
+    divergences : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If a limit is outside its range.
+    """
+
+    rhat: float = 1.01
+    ess: float = 1000
+    divergences: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not self.rhat > 1:
+            raise ValueError(f"rhat must be above 1; got {self.rhat}")
+        if not self.ess >= 0:
+            raise ValueError(f"ess must not be negative; got {self.ess}")
+        if not 0 <= self.divergences <= 1:
+            raise ValueError(f"divergences must lie between 0 and 1; got {self.divergences}")
+
+    def judge(self, diagnostics: Diagnostics, diverging: Array) -> Outcome:
+        """Return `divergent`, `not_mixed` or `converged`; a NaN among the diagnostics fails.
+
+        Parameters
+        ----------
+        diagnostics : Diagnostics
+            Of label-invariant quantities.
+        diverging : array of bool
+            For each draw.
+        """
+        if diverging.mean() > self.divergences:
+            message = f"{diverging.sum()} of {diverging.size} draws diverged; {self.divergences:.2%} may"
+            return Outcome(Status.DIVERGENT, message)
+        failures = self._failures(diagnostics)
+        return Outcome(Status.NOT_MIXED, "; ".join(failures)) if failures else Outcome(Status.CONVERGED)
+
+    def _failures(self, diagnostics: Diagnostics) -> list[str]:
+        """Describe, for each criterion that fails, the worst quantity: NaN first."""
+        rhat, bulk, tail = diagnostics.rhat, diagnostics.ess_bulk, diagnostics.ess_tail
+        criteria = (
+            ("R-hat", rhat, rhat < self.rhat, rhat.argmax(), f"must be below {self.rhat:g}", ".3f"),
+            ("bulk ESS", bulk, bulk >= self.ess, bulk.argmin(), f"must be at least {self.ess:g}", ".0f"),
+            ("tail ESS", tail, tail >= self.ess, tail.argmin(), f"must be at least {self.ess:g}", ".0f"),
+        )
+        return [
+            f"{label} of {diagnostics.names[worst]} {rule}; got {values[worst]:{form}}"
+            for label, values, passes, worst, rule, form in criteria
+            if not passes.all()
+        ]
+
+
+#: For results that must stand on their own.
+STRICT = Gate(rhat=1.01, ess=1000)
+#: For studies, where a fit is one of many.
+LENIENT = Gate(rhat=1.02, ess=400)
+
+
+def invariant_quantities(draws: MixtureDraws, x: Array, *, log_likelihoods: Array) -> dict[str, Array]:
+    """Return draws (c, s) of quantities that no permutation of components changes.
+
+    The log-likelihood, the log density at the data's quantiles .1, .5 and .9, and the mean and
+    variance of the whole mixture.
+
+    Parameters
+    ----------
+    draws : MixtureDraws
+        (c, s, k), relabelled or not.
+    x : (n,) array
+        Observations.
+    log_likelihoods : (c, s) array
+    """
+    densities = log_densities(draws.in_one_row(), np.quantile(x, _GRID)).reshape(*draws.shape, -1)
+    mean = (draws.weights * draws.means).sum(axis=-1)
+    spread = draws.variances + (draws.means - mean[..., None]) ** 2
+    at_grid = {f"log_density[{q:g}]": densities[..., i] for i, q in enumerate(_GRID)}
+    whole = {"mean": mean, "variance": (draws.weights * spread).sum(axis=-1)}
+    return {"log_likelihood": log_likelihoods} | at_grid | whole

@@ -1,0 +1,213 @@
+"""NUTS: the posterior engine as frozen settings with one method, fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mixtures.bayes.diagnostics import STRICT, Gate
+from mixtures.bayes.model import as_univariate, resolve_prior
+from mixtures.bayes.relabel import Relabel
+from mixtures.bayes.starts import random_start
+from mixtures.model.arrays import Array
+from mixtures.model.data import as_generator
+from mixtures.model.density import log_likelihood
+from mixtures.model.fit import Fit, Status
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.prior import Prior
+from mixtures.model.scale import Scale
+from mixtures.model.spec import MixtureSpec
+
+if TYPE_CHECKING:
+    from mixtures.bayes.compile import Sample
+    from mixtures.bayes.posterior import Posterior
+
+_TIES = (
+    "x has tied values and the prior of the sds has a positive density at 0: the posterior is improper, "
+    "and its draws mean nothing near a component that sits on tied points; a log-normal prior of the sds, "
+    "or an inverse-gamma one of the variances, avoids this"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class NUTS:
+    """Posterior of a univariate mixture of normals by the No-U-Turn sampler.
+
+    The estimate is the posterior mean of weights, means and variances over relabelled draws;
+    responsibilities are averaged over the posterior. The first fit in a process with another number
+    of components or family of prior compiles its sampler, which takes some 10 seconds; later ones
+    reuse it.
+
+    Parameters
+    ----------
+    prior : Prior, optional
+        By default `Prior.weakly_informative`, set from each data set's own scale.
+    n_chains, n_draws, n_warmup : int
+        Chains; draws that each keeps, at least 4; and draws before those on which it adapts.
+    relabel : Relabel or str
+        "reference" assigns each draw's components to those of the draw of highest posterior
+        density, "ordering" sorts them by mean, "none" leaves them; "auto" is "reference" where the
+        prior is exchangeable. Elsewhere the prior itself says which component is which, and "auto"
+        is "none": exchanging components would turn the draws into those of another posterior.
+    gate : Gate
+        Limits on R-hat, effective sample size and divergences for the status `converged`.
+    level : float
+        Nominal coverage of the intervals.
+    target_accept : float
+        Mean acceptance probability that the step size aims at.
+    time_limit : float, optional
+        Seconds after which sampling, without compilation, is given up.
+    cores : int
+        Chains that run at once, in threads; the draws do not depend on it.
+    name : str
+        Name of the method, as tables show it.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If an argument is outside its range.
+    """
+
+    prior: Prior | None = None
+    n_chains: int = 4
+    n_draws: int = 1000
+    n_warmup: int = 400
+    relabel: Relabel = Relabel.AUTO
+    gate: Gate = field(default=STRICT)
+    level: float = 0.95
+    target_accept: float = 0.8
+    time_limit: float | None = None
+    cores: int = 1
+    name: str = "NUTS"
+
+    def __post_init__(self) -> None:
+        for name, least in {"n_chains": 1, "n_draws": 4, "n_warmup": 1, "cores": 1}.items():
+            _check_count(name, getattr(self, name), least)
+        _check_fraction("level", self.level)
+        _check_fraction("target_accept", self.target_accept)
+        _check_kind("prior", self.prior, Prior | None, "a Prior or None")
+        _check_kind("gate", self.gate, Gate, "a Gate")
+        _check_kind("name", self.name, str, "text")
+        _check_time_limit(self.time_limit)
+        try:
+            object.__setattr__(self, "relabel", Relabel(self.relabel))
+        except ValueError:
+            raise ValueError(f"relabel must be one of {', '.join(Relabel)}; got {self.relabel!r}") from None
+
+    def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
+        """Draw from the posterior and summarise it.
+
+        Parameters
+        ----------
+        spec : MixtureSpec
+            Any structure of covariances but tied.
+        x : (n,) or (n, 1) array_like
+            Observations.
+        rng : numpy.random.Generator or int
+            Source of randomness, or the seed of one; the same seed gives the same draws.
+
+        Returns
+        -------
+        Fit
+            With status `converged`, `divergent`, `not_mixed`, `error` or `timeout`; the last two
+            have no estimate. `details` is a `Posterior`.
+
+        Raises
+        ------
+        TypeError
+            If `spec` is not a MixtureSpec, `x` does not hold numbers, or `rng` is neither a
+            Generator nor an int.
+        ValueError
+            If `spec` or `x` is not supported, or the prior has another number of components.
+        """
+        from mixtures.bayes.compile import SamplingError, SamplingTimeoutError
+        from mixtures.bayes.posterior import Posterior
+
+        values = as_univariate(spec, x)
+        prior = resolve_prior(spec, self.prior, values)
+        try:
+            sample = self._sample(spec, prior, values, as_generator(rng))
+        except SamplingTimeoutError as error:
+            return Fit(self.name, spec, Status.TIMEOUT, message=str(error))
+        except SamplingError as error:
+            return Fit(self.name, spec, Status.ERROR, message=str(error))
+        posterior = Posterior.of(sample, prior, values, method=self.relabel)
+        return self._report(spec, posterior, _warnings(prior, values))
+
+    def _sample(self, spec: MixtureSpec, prior: Prior, x: Array, rng: np.random.Generator) -> Sample:
+        from mixtures.bayes.compile import SamplerSettings, sample
+
+        z = Scale.of(x[:, None]).standardise(x[:, None])[:, 0]
+
+        def start(chain_rng: np.random.Generator) -> NormalMixture:
+            drawn = random_start(z, spec.n_components, chain_rng)
+            return drawn.permuted(drawn.means[:, 0].argsort()) if prior.ordered else drawn
+
+        settings = SamplerSettings(
+            n_chains=self.n_chains,
+            n_draws=self.n_draws,
+            n_warmup=self.n_warmup,
+            target_accept=self.target_accept,
+            cores=self.cores,
+            time_limit=self.time_limit,
+        )
+        return sample(spec, prior, x, start, settings=settings, seed=int(rng.integers(2**63)))
+
+    def _report(self, spec: MixtureSpec, posterior: Posterior, warnings: tuple[str, ...]) -> Fit:
+        outcome = self.gate.judge(posterior.invariants, posterior.stats.diverging)
+        estimate = posterior.mean()
+        assignments = posterior.soft_assignments(self.level)
+        return Fit(
+            method=self.name,
+            spec=spec,
+            status=outcome.status,
+            estimate=estimate,
+            responsibilities=assignments.responsibilities,
+            log_likelihood=log_likelihood(estimate, posterior.x),
+            message=outcome.message,
+            warnings=warnings,
+            intervals=posterior.intervals(self.level),
+            responsibility_intervals=assignments.intervals,
+            draws=posterior.draws,
+            details=posterior,
+        )
+
+
+def _warnings(prior: Prior, x: Array) -> tuple[str, ...]:
+    has_ties = len(np.unique(x)) < len(x)
+    return (_TIES,) if has_ties and not prior.sds.is_zero_avoiding else ()
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number; got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}; got {value}")
+
+
+def _check_number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    return float(value)
+
+
+def _check_fraction(name: str, value: object) -> None:
+    if not 0 < _check_number(name, value) < 1:
+        raise ValueError(f"{name} must lie between 0 and 1; got {value}")
+
+
+def _check_time_limit(value: object) -> None:
+    if value is not None and not 0 < _check_number("time_limit", value) < math.inf:
+        raise ValueError(f"time_limit must be a positive number of seconds or None; got {value}")
+
+
+def _check_kind(name: str, value: object, kind: type | UnionType, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")

@@ -1,0 +1,144 @@
+"""The Bayesian mixture of univariate normals as an ordinary PyMC model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mixtures.model.arrays import Array
+from mixtures.model.data import check_fittable
+from mixtures.model.prior import HalfNormal, InverseGamma, LogNormal, Prior
+from mixtures.model.scale import Scale
+from mixtures.model.spec import Covariance, MixtureSpec
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+#: A variable of PyMC's, which ships no types.
+type Variable = Any
+
+
+def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Model:
+    """Build the PyMC model of a univariate mixture of normals.
+
+    Users see `weights`, `means` and `sds`, each with dimension `component` and in the units of the
+    data. The free variables behind means and sds are those of the standardised data (x - location) /
+    unit, so that one scale of starts and step sizes suits all data; the prior is transformed with
+    them, exactly. Observations, location, unit and every hyperparameter are `pm.Data`: one compiled
+    sampler serves all data sets with the same number of components and family of prior.
+
+    Parameters
+    ----------
+    spec : MixtureSpec
+        Any structure of covariances but tied.
+    prior : Prior or None
+        None means `Prior.weakly_informative`.
+    x : (n,) or (n, 1) array_like
+        Observations.
+
+    Returns
+    -------
+    pymc.Model
+        With observed variable `obs`. An ordered prior needs a start with increasing
+        `standard_means` when it is sampled, as ``pm.sample(initvals=...)`` takes one.
+
+    Raises
+    ------
+    TypeError
+        If `spec` is not a MixtureSpec, `prior` not a Prior, or `x` does not hold numbers.
+    ValueError
+        If `spec` or `x` is not supported, or the prior has another number of components.
+    """
+    import pymc as pm
+
+    k = spec.n_components
+    values = as_univariate(spec, x)
+    prior = resolve_prior(spec, prior, values)
+    with pm.Model(coords={"component": np.arange(k)}) as model:
+        data = {name: _register(name, value) for name, value in model_data(k, prior, values).items()}
+        weights = _weights(k, data)
+        location, unit = data["location"], data["unit"]
+        means = pm.Deterministic("means", location + unit * _standard_means(k, prior, data), dims="component")
+        sds = pm.Deterministic("sds", unit * _standard_sds(prior, data), dims="component")
+        pm.NormalMixture("obs", weights, means, sds, observed=data["x"], dims="observation")
+    return model
+
+
+def as_univariate(spec: MixtureSpec, x: ArrayLike) -> Array:
+    """Return observations as (n,) if `build_model` supports them and `spec`; errors as there."""
+    array = check_fittable(spec, x)
+    if array.shape[1] != 1:
+        raise ValueError(f"x must be univariate, (n,) or (n, 1), for the posterior; got shape {array.shape}")
+    if spec.covariance == Covariance.TIED:
+        raise ValueError("covariance must be full, diagonal or spherical for the posterior; got tied")
+    return array[:, 0]
+
+
+def resolve_prior(spec: MixtureSpec, prior: Prior | None, x: Array) -> Prior:
+    """Return the prior to use: the default one for None; errors as `build_model`."""
+    if prior is None:
+        return Prior.weakly_informative(x, spec.n_components)
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior must be a Prior or None; got {type(prior).__name__}")
+    if prior.n_components not in (None, spec.n_components):
+        raise ValueError(f"prior must be that of {spec.n_components} components; got {prior.n_components}")
+    return prior
+
+
+def model_data(n_components: int, prior: Prior, x: Array) -> dict[str, Array]:
+    """Return everything that differs between data sets, by name in the model; hyperparameters are (k,)."""
+    scale = Scale.of(x[:, None])
+    parts: dict[str, Any] = {} if n_components == 1 else {"weights": prior.weights}
+    spread = "variances" if isinstance(prior.sds, InverseGamma) else "sds"
+    parts |= {"means": prior.means, spread: prior.sds}
+    hyperparameters = {
+        f"{name}_{field}": np.broadcast_to(getattr(part, field), n_components)
+        for name, part in parts.items()
+        for field in part.__slots__
+    }
+    return {"x": x, "location": scale.location[0], "unit": scale.unit[0]} | hyperparameters
+
+
+def _register(name: str, value: Array) -> Variable:
+    import pymc as pm
+
+    if name == "x":
+        return pm.Data(name, value, dims="observation")
+    return pm.Data(name, value, dims="component" if value.ndim else None)
+
+
+def _weights(k: int, data: dict[str, Variable]) -> Variable:
+    import pymc as pm
+
+    if k == 1:  # nothing is free
+        return pm.Deterministic("weights", pm.math.constant(np.ones(1)), dims="component")
+    return pm.Dirichlet("weights", data["weights_concentration"], dims="component")
+
+
+def _standard_means(k: int, prior: Prior, data: dict[str, Variable]) -> Variable:
+    import pymc as pm
+
+    return pm.Normal(
+        "standard_means",
+        (data["means_location"] - data["location"]) / data["unit"],
+        data["means_scale"] / data["unit"],
+        default_transform=pm.distributions.transforms.ordered if prior.ordered and k > 1 else None,
+        dims="component",
+    )
+
+
+def _standard_sds(prior: Prior, data: dict[str, Variable]) -> Variable:
+    import pymc as pm
+
+    unit = data["unit"]
+    match prior.sds:
+        case LogNormal():
+            location = data["sds_location"] - pm.math.log(unit)
+            return pm.LogNormal("standard_sds", location, data["sds_scale"], dims="component")
+        case HalfNormal():
+            return pm.HalfNormal("standard_sds", data["sds_scale"] / unit, dims="component")
+        case InverseGamma():
+            shape, scale = data["variances_shape"], data["variances_scale"] / unit**2
+            return pm.math.sqrt(pm.InverseGamma("standard_variances", shape, scale, dims="component"))

@@ -1,0 +1,104 @@
+"""Label switching: one order of the components for all posterior draws.
+
+Under a prior that treats components alike, the posterior is the same for every order of them, and
+a sampler may change from one order to another within a chain. Averages over draws mean something
+only after each draw's components are put in one order. Under a prior that tells components apart,
+or orders their means, the labels are part of the model, and a new order would change the posterior.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from enum import StrEnum
+
+import numpy as np
+
+from mixtures.bayes.draws import MixtureDraws
+from mixtures.model.arrays import Array, Integers
+from mixtures.model.labels import bhattacharyya_distances
+from mixtures.model.mixture import NormalMixture
+
+_MOST_PERMUTATIONS = 24  # k = 4; above, a solver of the assignment problem is faster than all of them
+
+
+class Relabel(StrEnum):
+    """How draws are relabelled.
+
+    `REFERENCE`: each draw's components are assigned to those of the draw of highest posterior
+    density; `ORDERING`: by increasing means; `NONE`: as sampled; `AUTO`: by reference where the prior
+    is exchangeable, else none.
+    """
+
+    AUTO = "auto"
+    REFERENCE = "reference"
+    ORDERING = "ordering"
+    NONE = "none"
+
+
+def relabel(draws: MixtureDraws, method: Relabel, *, log_densities: Array) -> Integers:
+    """Return the permutation of components that puts each draw in the common order.
+
+    The reference is the draw of highest posterior density (a pivot: Marin, Mengersen & Robert 2005),
+    its own components in order of their means. Each draw takes the permutation that minimises the
+    sum of Bhattacharyya distances to it, the rule of `mixtures.align`.
+
+    Parameters
+    ----------
+    draws : MixtureDraws
+        (c, s, k).
+    method : Relabel
+        Any but `AUTO`, which needs the prior.
+    log_densities : (c, s) array
+        Log posterior density of each draw, up to a constant.
+
+    Returns
+    -------
+    (c, s, k) array of int
+        Component ``permutation[c, s, j]`` of a draw takes place j.
+
+    Raises
+    ------
+    ValueError
+        If `method` is none of these.
+    """
+    match method:
+        case Relabel.ORDERING:
+            return draws.means.argsort(axis=-1, kind="stable")
+        case Relabel.NONE:
+            return np.broadcast_to(np.arange(draws.n_components), draws.means.shape)
+        case Relabel.REFERENCE:
+            row = draws.in_one_row()
+            pivot = row.at(log_densities.reshape(-1).argmax(keepdims=True))
+            reference = pivot.reordered(pivot.means.argsort(axis=-1))
+            return assign(reference, row).reshape(draws.means.shape)
+    raise ValueError(f"method must be reference, ordering or none; got {method!r}")
+
+
+def assign(reference: MixtureDraws, draws: MixtureDraws) -> Integers:
+    """Return each draw's best permutation, (s, k), given the reference as a single draw, (1, k)."""
+    k = reference.n_components
+    costs = bhattacharyya_distances(_as_mixture(reference), _as_mixture(draws)).reshape(k, -1, k)
+    best = by_enumeration if math.factorial(k) <= _MOST_PERMUTATIONS else by_assignment
+    return best(costs.transpose(1, 0, 2))
+
+
+def by_enumeration(costs: Array) -> Integers:
+    """Best permutation for each cost matrix (s, k, k), by the cost of every permutation."""
+    k = costs.shape[-1]
+    permutations = np.array(list(itertools.permutations(range(k))))
+    totals = costs[:, np.arange(k), permutations].sum(axis=-1)
+    return permutations[totals.argmin(axis=1)]
+
+
+def by_assignment(costs: Array) -> Integers:
+    """Best permutation for each cost matrix (s, k, k), by the Hungarian method."""
+    from scipy.optimize import linear_sum_assignment
+
+    return np.stack([linear_sum_assignment(matrix)[1] for matrix in costs])
+
+
+def _as_mixture(draws: MixtureDraws) -> NormalMixture:
+    """All draws' components as one mixture; its weights play no part in distances."""
+    means, variances = draws.means.reshape(-1, 1), draws.variances.reshape(-1, 1, 1)
+    return NormalMixture.unchecked(draws.weights.reshape(-1), means, variances)
