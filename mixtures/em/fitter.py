@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixtures.em.information import Certificate, certify
-from mixtures.em.loop import VARIANCE_FLOOR, Run, run
-from mixtures.em.modes import Modes, sort_out
+from mixtures.em.loop import VARIANCE_FLOOR, Run
+from mixtures.em.modes import SliverRule
+from mixtures.em.search import Modes, Search
 from mixtures.em.starts import Start, draw_start
 from mixtures.model.arrays import Array
 from mixtures.model.data import as_generator, check_fittable
-from mixtures.model.density import log_likelihood, responsibilities
+from mixtures.model.density import log_likelihood, log_responsibilities
 from mixtures.model.fit import Fit, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
 from mixtures.model.spec import Covariance, MixtureSpec
 
-_MIXED = (Start.KMEANS, Start.RANDOM_PARAMETERS, Start.RANDOM_RESPONSIBILITIES)
 _N_STARTS = 10
 
 
@@ -38,13 +38,14 @@ class EMDetails:
     n_starts, n_collapsed, n_spurious : int
         Runs in all; those dropped because a component collapsed; those that ended in a spurious maximum.
     n_reached_best : int
-        Runs that reached the reported log-likelihood.
+        Runs that reached the best mode that is not spurious.
     spurious : NormalMixture or None
         The spurious maximum with the highest likelihood, if any run met one.
     spurious_log_likelihood : float
         Its log-likelihood; NaN without one.
     log_likelihoods : (n_starts,) array
-        Log-likelihood that each run ended with; NaN for those dropped.
+        Log-likelihood that each run ended with, within 0.01 for those that could not be the best; NaN
+        for those dropped.
     """
 
     trace: Array
@@ -67,7 +68,8 @@ class EM:
     start : str, NormalMixture, sequence of str, or None
         Where theta begins: "random_parameters", "random_responsibilities", "kmeans++" or "quantiles"
         (univariate), several of them in turn, or a mixture in the data's units. By default the kinds
-        are mixed.
+        are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest of 50
+        short runs from random parameters.
     n_starts : int, optional
         Number of starts; by default 10, and 1 for a given mixture.
     tolerance : float
@@ -131,53 +133,56 @@ class EM:
         observations = check_fittable(spec, x)
         scale = Scale.of(observations, spec.covariance)
         z = scale.standardise(observations)
-        starts = self._starts(spec, z, scale, as_generator(rng))
-        runs = [run(z, spec.covariance, start, self.tolerance, self.max_iter) for start in starts]
-        modes = sort_out(runs, observations, scale)
-        return self._report(spec, observations, z, scale, modes)
+        search = Search(z, spec, SliverRule.of(observations, scale), self.tolerance, self.max_iter)
+        modes = self._search(search, scale, as_generator(rng))
+        return self._report(search, observations, modes)
 
-    def _starts(self, spec: MixtureSpec, z: Array, scale: Scale, rng: np.random.Generator) -> list[NormalMixture]:
+    def _search(self, search: Search, scale: Scale, rng: np.random.Generator) -> Modes:
+        spec, z = search.spec, search.x
         if isinstance(self.start, NormalMixture):
             _check_start(self.start, spec, z.shape[1])
-            return [scale.standardise_mixture(self.start)]
-        kinds = _kinds(self.start, self.n_starts or _N_STARTS, is_univariate=z.shape[1] == 1)
-        return [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
+            return search.from_start(scale.standardise_mixture(self.start))
+        n_starts = self.n_starts or _N_STARTS
+        kinds = _default_kinds(z.shape[1], n_starts) if self.start is None else _cycle(self.start, n_starts)
+        if Start.QUANTILES in kinds and z.shape[1] > 1:
+            raise ValueError("start must not be 'quantiles' for data in several dimensions")
+        starts = [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
+        n_short = n_starts - len(kinds)
+        return search.from_starts(starts, search.short_runs(n_short, rng) if n_short else ())
 
-    def _report(self, spec: MixtureSpec, x: Array, z: Array, scale: Scale, modes: Modes) -> Fit:
-        index = _preferred(modes, self.allow_spurious)
-        if index is None:
-            details = _details(modes, None, None, scale, len(x))
-            return Fit(self.name, spec, Status.DEGENERATE, message=_say_collapse(modes, x), details=details)
-        reported = modes.runs[index]
-        certificate = certify(reported.mixture, z, spec.covariance)
-        details = _details(modes, index, certificate, scale, len(x))
-        estimate = scale.restore_mixture(reported.mixture)
-        status, message = _judge(modes, index, certificate)
+    def _report(self, search: Search, x: Array, modes: Modes) -> Fit:
+        reported = _preferred(modes, self.allow_spurious)
+        if reported is None:
+            message = _say_collapse(modes, x)
+            return Fit(self.name, search.spec, Status.DEGENERATE, message=message, details=_details(search, modes))
+        certificate = certify(reported.mixture, search.x, search.spec.covariance)
+        estimate = search.rule.scale.restore_mixture(reported.mixture)
+        status, message = _judge(search, reported, certificate)
         return Fit(
-            self.name,
-            spec,
-            status,
-            estimate,
-            responsibilities(estimate, x),
-            log_likelihood(estimate, x),
-            message,
-            _warn(modes, index, details),
-            details=details,
+            method=self.name,
+            spec=search.spec,
+            status=status,
+            estimate=estimate,
+            log_responsibilities=log_responsibilities(estimate, x),
+            log_likelihood=log_likelihood(estimate, x),
+            message=message,
+            warnings=_warn(search, modes, reported),
+            details=_details(search, modes, reported, certificate),
         )
 
 
-def _preferred(modes: Modes, allow_spurious: bool) -> int | None:
-    """The mode to report: the best sound one, a spurious one only where asked for or where there is no other."""
-    if modes.best is None or modes.best_spurious is None:
-        return modes.best_spurious if modes.best is None else modes.best
-    is_higher = modes.runs[modes.best_spurious].log_likelihood > modes.runs[modes.best].log_likelihood
-    return modes.best_spurious if allow_spurious and is_higher else modes.best
+def _preferred(modes: Modes, allow_spurious: bool) -> Run | None:
+    """The run to report: the best sound one, a spurious one only where asked for or where there is no other."""
+    if modes.best is None or modes.spurious is None:
+        return modes.spurious if modes.best is None else modes.best
+    is_higher = modes.spurious.log_likelihood > modes.best.log_likelihood
+    return modes.spurious if allow_spurious and is_higher else modes.best
 
 
-def _judge(modes: Modes, index: int, certificate: Certificate) -> tuple[Status, str]:
-    reported: Run = modes.runs[index]
-    if modes.slivers[index] is not None:
-        return Status.SPURIOUS, f"component {modes.slivers[index]} is a sliver on a few close observations"
+def _judge(search: Search, reported: Run, certificate: Certificate) -> tuple[Status, str]:
+    sliver = search.rule.find(reported.mixture)
+    if sliver is not None:
+        return Status.SPURIOUS, f"component {sliver + 1} is a sliver on a few close observations"
     if not certificate.is_negative_definite:
         return Status.NOT_CONVERGED, "the Hessian at the estimate is not negative definite: no strict maximum"
     if not certificate.is_maximum:
@@ -187,55 +192,59 @@ def _judge(modes: Modes, index: int, certificate: Certificate) -> tuple[Status, 
 
 
 def _say_collapse(modes: Modes, x: Array) -> str:
-    run = modes.runs[0]
-    assert run.collapse is not None  # noqa: S101  for the type checker: no run is left without one
-    rows = run.collapse.rows
-    if not len(rows):
-        place = "lost all its observations"
+    collapse = next(run.collapse for run in modes.runs if run.collapse is not None)
+    rows = collapse.rows
+    if len(rows):
+        values = ", ".join(str(value[0] if len(value) == 1 else value.tolist()) for value in x[rows[:3]])
+        named = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
+        place = f"collapsed on {len(rows)} observation(s), rows {named} counted from 0 (x = {values})"
     else:
-        values = ", ".join(str(value.tolist() if len(value) > 1 else value[0]) for value in x[rows[:3]])
-        shown = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
-        place = f"collapsed on {len(rows)} observation(s), rows {shown} (x = {values})"
+        place = "lost all its observations"
     return (
-        f"all {len(modes.runs)} starts were dropped: in the first, component {run.collapse.component} {place}, "
-        f"its variance below {VARIANCE_FLOOR:g} of the data's own"
+        f"all {len(modes.runs)} starts were dropped: in the first, component {collapse.component + 1} {place}, "
+        f"its variance falling below {VARIANCE_FLOOR:g} of the data's own"
     )
 
 
-def _warn(modes: Modes, index: int, details: EMDetails) -> tuple[str, ...]:
-    other = modes.best_spurious
-    if other in (None, index) or modes.runs[other].log_likelihood <= modes.runs[index].log_likelihood:
+def _warn(search: Search, modes: Modes, reported: Run) -> tuple[str, ...]:
+    other = modes.spurious
+    if other is None or other is reported or other.log_likelihood <= reported.log_likelihood:
         return ()
+    height = other.log_likelihood + search.rule.scale.log_jacobian(len(search.x))
+    sliver = search.rule.find(other.mixture) or 0
     return (
-        f"a spurious maximum with log-likelihood {details.spurious_log_likelihood:.6f} was set aside: "
-        f"its component {modes.slivers[other]} is a sliver on a few close observations",
+        f"a spurious maximum with log-likelihood {height:.6f} was set aside: its component {sliver + 1}, with "
+        f"{other.mixture.weights[sliver] * len(search.x):.1f} observations, is a sliver",
     )
 
 
-def _details(modes: Modes, index: int | None, certificate: Certificate | None, scale: Scale, n: int) -> EMDetails:
-    jacobian = scale.log_jacobian(n)
-    spurious = None if modes.best_spurious is None else modes.runs[modes.best_spurious]
+def _details(
+    search: Search, modes: Modes, reported: Run | None = None, certificate: Certificate | None = None
+) -> EMDetails:
+    scale = search.rule.scale
+    jacobian = scale.log_jacobian(len(search.x))
+    spurious = modes.spurious
     return EMDetails(
-        trace=np.empty(0) if index is None else modes.runs[index].trace + jacobian,
+        trace=np.empty(0) if reported is None else reported.trace + jacobian,
         certificate=certificate,
         n_starts=len(modes.runs),
         n_collapsed=modes.n_collapsed,
         n_spurious=modes.n_spurious,
-        n_reached_best=0 if index is None else modes.n_reached(index),
+        n_reached_best=modes.n_reached_best,
         spurious=None if spurious is None else scale.restore_mixture(spurious.mixture),
         spurious_log_likelihood=np.nan if spurious is None else spurious.log_likelihood + jacobian,
-        log_likelihoods=np.array([np.nan if r.collapse else r.log_likelihood + jacobian for r in modes.runs]),
+        log_likelihoods=np.array([np.nan if run.collapse else run.log_likelihood + jacobian for run in modes.runs]),
     )
 
 
-def _kinds(start: Sequence[Start] | None, n_starts: int, is_univariate: bool) -> list[Start]:
-    """The kinds of start to draw, in turn; quantiles, in which nothing is random, once at most."""
-    if start is not None:
-        if Start.QUANTILES in start and not is_univariate:
-            raise ValueError("start must not be 'quantiles' for data in several dimensions")
-        return list(itertools.islice(itertools.cycle(start), n_starts))
-    first = [Start.QUANTILES] if is_univariate else []
-    return list(itertools.islice(itertools.chain(first, itertools.cycle(_MIXED)), n_starts))
+def _default_kinds(n_dims: int, n_starts: int) -> list[Start]:
+    """The default mix: one start each of these kinds, two of k-means++; short runs make up the rest."""
+    first = [Start.QUANTILES, Start.KMEANS] if n_dims == 1 else [Start.KMEANS, Start.KMEANS]
+    return [*first, Start.RANDOM_RESPONSIBILITIES][:n_starts]
+
+
+def _cycle(kinds: Sequence[Start], n_starts: int) -> list[Start]:
+    return list(itertools.islice(itertools.cycle(kinds), n_starts))
 
 
 def _as_starts(start: Start | str | Sequence[Start | str]) -> tuple[Start, ...]:

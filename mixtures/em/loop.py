@@ -47,21 +47,26 @@ class Run:
         The last parameters, those that the last entry of `trace` belongs to.
     trace : (t,) array
         Total log-likelihood at the start and after each step.
-    has_settled : bool
-        Whether the log-likelihood still to gain fell below the tolerance.
+    remaining : float
+        Log-likelihood still to gain, by Aitken's extrapolation; infinite where it is not known.
     collapse : Collapse or None
         Why the run was dropped, if it was.
     """
 
     mixture: NormalMixture
     trace: Array
-    has_settled: bool
+    remaining: float
     collapse: Collapse | None = None
 
     @property
     def log_likelihood(self) -> float:
         """Total log-likelihood of `mixture`."""
         return float(self.trace[-1])
+
+    @property
+    def forecast(self) -> float:
+        """Log-likelihood that the run is headed for, as far as it can be told."""
+        return self.log_likelihood + (self.remaining if math.isfinite(self.remaining) else 0.0)
 
 
 def run(x: Array, covariance: Covariance, start: NormalMixture, tolerance: float, max_iter: int) -> Run:
@@ -80,20 +85,28 @@ def run(x: Array, covariance: Covariance, start: NormalMixture, tolerance: float
     max_iter : int
         Largest number of steps.
     """
-    theta, collapse, has_settled = start, None, False
-    trace: list[float] = []
+    return _iterate(x, covariance, start, [], tolerance, max_iter)
+
+
+def resume(x: Array, covariance: Covariance, earlier: Run, tolerance: float, max_iter: int) -> Run:
+    """Go on with a run, to a tighter tolerance or more steps; its trace goes on too."""
+    return _iterate(x, covariance, earlier.mixture, earlier.trace[:-1].tolist(), tolerance, max_iter)
+
+
+def _iterate(
+    x: Array, covariance: Covariance, theta: NormalMixture, trace: list[float], tolerance: float, max_iter: int
+) -> Run:
     while True:
         expectation = e_step(theta, x)
         trace.append(expectation.log_likelihood)
-        has_settled = still_to_gain(trace) < tolerance
-        if has_settled or len(trace) > max_iter:
-            break
+        remaining = still_to_gain(trace)
+        if remaining < tolerance or len(trace) > max_iter:
+            return Run(theta, freeze(np.array(trace)), remaining)
         proposal = m_step(covariance, x, expectation.responsibilities)
         collapse = find_collapse(proposal, expectation.responsibilities)
         if collapse is not None:
-            break
+            return Run(theta, freeze(np.array(trace)), math.inf, collapse)
         theta = proposal
-    return Run(theta, freeze(np.array(trace)), has_settled, collapse)
 
 
 def still_to_gain(trace: list[float]) -> float:

@@ -12,6 +12,7 @@ from mixtures.model.arrays import Array
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance
 
+_SMALLEST_SD = 1 / 20  # as narrow as a component can be that is small and not yet a sliver
 _LLOYD_ITERATIONS = 10  # a start need not be a solution of k-means, only near one
 
 
@@ -30,10 +31,10 @@ def draw_start(start: Start, x: Array, k: int, covariance: Covariance, rng: np.r
 
 
 def random_parameters(x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
-    """Means uniform over the data's range, sds from 1/k of the data's own up to all of it, random weights."""
+    """Means uniform over the data's range, sds from 1/20 of the data's own up to all of it, random weights."""
     d = x.shape[1]
     means = rng.uniform(x.min(axis=0), x.max(axis=0), size=(k, d))
-    sds = rng.uniform(1 / k, 1.0, size=k)
+    sds = np.exp(rng.uniform(np.log(_SMALLEST_SD), 0.0, size=k))
     if covariance == Covariance.TIED:
         sds[:] = sds[0]
     return NormalMixture.unchecked(rng.dirichlet(np.full(k, 2.0)), means, _spheres(sds**2, d))

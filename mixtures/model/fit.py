@@ -109,8 +109,8 @@ class Fit:
         How the fit ended.
     estimate : NormalMixture or None
         Maximum-likelihood estimate or posterior mean; None where there is none.
-    responsibilities : (n, k) array or None
-        Soft assignments: at the estimate (EM), or averaged over the posterior (NUTS).
+    log_responsibilities : (n, k) array or None
+        Logarithms of the soft assignments: at the estimate (EM), or averaged over the posterior (NUTS).
     log_likelihood : float
         Total log-likelihood of `estimate`; NaN without one.
     message : str
@@ -131,7 +131,7 @@ class Fit:
     spec: MixtureSpec
     status: Status
     estimate: NormalMixture | None = None
-    responsibilities: Array | None = None
+    log_responsibilities: Array | None = None
     log_likelihood: float = float("nan")
     message: str = ""
     warnings: tuple[str, ...] = ()
@@ -141,9 +141,14 @@ class Fit:
     details: Any = None
 
     @property
+    def responsibilities(self) -> Array | None:
+        """Soft assignment of each observation to each component, (n, k)."""
+        return None if self.log_responsibilities is None else np.exp(self.log_responsibilities)
+
+    @property
     def assignments(self) -> Integers | None:
         """Hard assignment of each observation to its most probable component, (n,)."""
-        return None if self.responsibilities is None else self.responsibilities.argmax(axis=1)
+        return None if self.log_responsibilities is None else self.log_responsibilities.argmax(axis=1)
 
     def permuted(self, permutation: ArrayLike) -> Self:
         """Return the same fit with component ``permutation[j]`` in place j; `details` stay as they were."""
@@ -153,7 +158,7 @@ class Fit:
         return replace(
             self,
             estimate=self.estimate.permuted(order),
-            responsibilities=_reordered(self.responsibilities, order),
+            log_responsibilities=_reordered(self.log_responsibilities, order),
             intervals=None if self.intervals is None else self.intervals.permuted(order),
             responsibility_intervals=_reordered(self.responsibility_intervals, order),
             draws=None if self.draws is None else self.draws.permuted(order),

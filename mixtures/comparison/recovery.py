@@ -1,0 +1,147 @@
+"""One fit against the truth, or against another fit: align first, then measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mixtures.comparison.assignments import (
+    AssignmentDistance,
+    AssignmentScores,
+    Reliability,
+    assignment_distance,
+    reliability,
+    score_assignments,
+)
+from mixtures.comparison.distances import bayes_error, hellinger_distance, kl_divergence
+from mixtures.model.data import Dataset
+from mixtures.model.density import log_responsibilities, responsibilities
+from mixtures.model.fit import Fit, Parameters
+from mixtures.model.labels import Alignment, align
+from mixtures.model.mixture import NormalMixture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recovery:
+    """What a fit recovered of the mixture that generated the data.
+
+    Attributes
+    ----------
+    fit : Fit
+        The fit with its components in the truth's order.
+    alignment : Alignment
+        How they were matched.
+    errors : Parameters
+        Estimate minus truth for weights, means and variances.
+    hellinger, kl : float
+        Hellinger distance and Kullback-Leibler divergence of the fitted density from the true one;
+        they need no labels.
+    to_oracle : AssignmentDistance
+        Distance of the soft assignments from the oracle's, which knows the true parameters.
+    scores, oracle_scores : AssignmentScores or None
+        Scores of the soft assignments, and of the oracle's, against the true components; None
+        without labels.
+    reliability, oracle_reliability : Reliability or None
+        The same soft assignments in bins, to be added over replicates.
+    bayes_error : float
+        Error rate of the best possible hard assignment.
+    """
+
+    fit: Fit
+    alignment: Alignment
+    errors: Parameters
+    hellinger: float
+    kl: float
+    to_oracle: AssignmentDistance
+    scores: AssignmentScores | None
+    oracle_scores: AssignmentScores | None
+    reliability: Reliability | None
+    oracle_reliability: Reliability | None
+    bayes_error: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """How far two fits of the same data agree on soft assignments.
+
+    Attributes
+    ----------
+    alignment : Alignment
+        How the second fit's components were matched to the first's: directly, never through a truth.
+    distance : AssignmentDistance
+        From the first fit's soft assignments to the second's.
+    """
+
+    alignment: Alignment
+    distance: AssignmentDistance
+
+
+def compare(truth: NormalMixture, dataset: Dataset, fit: Fit) -> Recovery:
+    """Compare a fit with the mixture that generated its data.
+
+    Components are matched to the truth once, by `align`, the same rule for every engine; everything
+    that depends on their order is computed after that.
+
+    Parameters
+    ----------
+    truth : NormalMixture
+        With as many components and dimensions as the fit.
+    dataset : Dataset
+        The observations that were fitted, with their true components where these are known.
+    fit : Fit
+        With an estimate.
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    ValueError
+        If the fit has no estimate, or truth and estimate differ in components or dimensions.
+    """
+    if fit.estimate is None:
+        raise ValueError(f"fit must have an estimate to be compared; got status {fit.status}: {fit.message}")
+    alignment = align(truth, fit.estimate)
+    aligned = fit.permuted(alignment.permutation)
+    assert aligned.estimate is not None and aligned.log_responsibilities is not None  # noqa: S101  for the type checker
+    soft, oracle = aligned.log_responsibilities, log_responsibilities(truth, dataset.x)
+    labels = dataset.labels
+    return Recovery(
+        fit=aligned,
+        alignment=alignment,
+        errors=_errors(truth, aligned.estimate),
+        hellinger=hellinger_distance(truth, aligned.estimate),
+        kl=kl_divergence(truth, aligned.estimate),
+        to_oracle=assignment_distance(oracle, soft),
+        scores=None if labels is None else score_assignments(soft, labels),
+        oracle_scores=None if labels is None else score_assignments(oracle, labels),
+        reliability=None if labels is None else reliability(soft, labels),
+        oracle_reliability=None if labels is None else reliability(oracle, labels),
+        bayes_error=bayes_error(truth),
+    )
+
+
+def agree(reference: Fit, fit: Fit) -> Agreement:
+    """Compare the soft assignments of two fits of the same data, aligned directly to each other.
+
+    Raises
+    ------
+    ValueError
+        If a fit has no estimate, or the two differ in components, dimensions or observations.
+    """
+    for one in (reference, fit):
+        if one.estimate is None:
+            raise ValueError(f"both fits must have an estimate; {one.method} got status {one.status}: {one.message}")
+    assert reference.estimate is not None and fit.estimate is not None  # noqa: S101  for the type checker
+    alignment = align(reference.estimate, fit.estimate)
+    second = fit.permuted(alignment.permutation).responsibilities
+    first = reference.responsibilities
+    if first is None or second is None or first.shape != second.shape:
+        raise ValueError("both fits must be of the same observations; got different numbers of soft assignments")
+    return Agreement(alignment, assignment_distance(first, second))
+
+
+def _errors(truth: NormalMixture, estimate: NormalMixture) -> Parameters:
+    return Parameters(
+        estimate.weights - truth.weights, estimate.means - truth.means, estimate.variances - truth.variances
+    )
