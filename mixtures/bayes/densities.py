@@ -21,14 +21,19 @@ class SoftAssignments:
 
     Attributes
     ----------
-    responsibilities : (n, k) array
-        E[r_ij(theta) | x], which is not the responsibility at the posterior mean.
+    log_responsibilities : (n, k) array
+        Log of E[r_ij(theta) | x], which is not the responsibility at the posterior mean.
     intervals : (n, k, 2) array
         Equal-tailed intervals of each r_ij(theta).
     """
 
-    responsibilities: Array
+    log_responsibilities: Array
     intervals: Array
+
+    @property
+    def responsibilities(self) -> Array:
+        """E[r_ij(theta) | x], (n, k)."""
+        return np.exp(self.log_responsibilities)
 
 
 def joint_log_densities(draws: MixtureDraws, x: Array) -> Array:
@@ -73,13 +78,13 @@ def log_prior_densities(prior: Prior, draws: MixtureDraws) -> Array:
 def soft_assignments(draws: MixtureDraws, x: Array, *, level: float) -> SoftAssignments:
     """Average responsibilities over the draws, with equal-tailed intervals; arguments as above."""
     k, tails = draws.n_components, ((1 - level) / 2, (1 + level) / 2)
-    means, intervals = np.empty((len(x), k)), np.empty((len(x), k, 2))
+    logs, intervals = np.empty((len(x), k)), np.empty((len(x), k, 2))
     for rows in _blocks(len(x), draws.weights.size):
         joint = joint_log_densities(draws, x[rows])
-        responsibilities = np.exp(joint - log_sum_exp(joint)[..., None])
-        means[rows] = responsibilities.mean(axis=0)
-        intervals[rows] = np.moveaxis(np.quantile(responsibilities, tails, axis=0), 0, -1)
-    return SoftAssignments(means, intervals)
+        by_draw = np.moveaxis(joint - log_sum_exp(joint)[..., None], 0, -1)
+        logs[rows] = log_sum_exp(by_draw) - np.log(by_draw.shape[-1])
+        intervals[rows] = np.moveaxis(np.quantile(np.exp(by_draw), tails, axis=-1), 0, -1)
+    return SoftAssignments(logs, intervals)
 
 
 def _blocks(n_rows: int, width: int) -> Iterator[slice]:

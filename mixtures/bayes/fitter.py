@@ -169,7 +169,7 @@ class NUTS:
             spec=spec,
             status=outcome.status,
             estimate=estimate,
-            responsibilities=assignments.responsibilities,
+            log_responsibilities=assignments.log_responsibilities,
             log_likelihood=log_likelihood(estimate, posterior.x),
             message=outcome.message,
             warnings=warnings,
