@@ -80,16 +80,21 @@ class Reliability:
     belonging: Integers
 
 
-def assignment_distance(reference: Array, responsibilities: Array) -> AssignmentDistance:
-    """Distance of soft assignments (n, k) from reference ones, by the definitions of `AssignmentDistance`."""
+def assignment_distance(log_reference: Array, log_responsibilities: Array) -> AssignmentDistance:
+    """Distance of soft assignments (n, k) from reference ones, both given as logarithms.
+
+    By the definitions of `AssignmentDistance`. Logarithms, so that a probability too small for a float
+    is not taken for one that is ruled out.
+    """
+    reference, responsibilities = np.exp(log_reference), np.exp(log_responsibilities)
     gaps = np.abs(responsibilities - reference)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        divergence = np.where(reference > 0, reference * (np.log(reference) - np.log(responsibilities)), 0.0)
+    with np.errstate(invalid="ignore"):
+        divergence = np.where(reference > 0, reference * (log_reference - log_responsibilities), 0.0)
     return AssignmentDistance(
         total_variation=float(gaps.sum(axis=1).mean() / 2),
         kl=max(float(divergence.sum(axis=1).mean()), 0.0),
         largest=float(gaps.max()),
-        disagreement=float((responsibilities.argmax(axis=1) != reference.argmax(axis=1)).mean()),
+        disagreement=float((log_responsibilities.argmax(axis=1) != log_reference.argmax(axis=1)).mean()),
     )
 
 
@@ -114,11 +119,11 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
     )
 
 
-def reliability(responsibilities: Array, labels: Integers) -> Reliability:
-    """Gather soft assignments (n, k) and whether they came true in ten bins of equal width."""
+def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
+    """Gather soft assignments, given as logarithms (n, k), in ten bins of equal width, and how many came true."""
     known = labels >= 0
-    r = responsibilities[known].ravel()
-    belongs = np.eye(responsibilities.shape[1], dtype=bool)[labels[known]].ravel()
+    r = np.exp(log_responsibilities[known]).ravel()
+    belongs = np.eye(log_responsibilities.shape[1], dtype=bool)[labels[known]].ravel()
     bins = np.minimum((r * N_BINS).astype(np.int64), N_BINS - 1)
     return Reliability(
         counts=np.bincount(bins, minlength=N_BINS),

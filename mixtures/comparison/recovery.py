@@ -134,8 +134,8 @@ def agree(reference: Fit, fit: Fit) -> Agreement:
             raise ValueError(f"both fits must have an estimate; {one.method} got status {one.status}: {one.message}")
     assert reference.estimate is not None and fit.estimate is not None  # noqa: S101  for the type checker
     alignment = align(reference.estimate, fit.estimate)
-    second = fit.permuted(alignment.permutation).responsibilities
-    first = reference.responsibilities
+    second = fit.permuted(alignment.permutation).log_responsibilities
+    first = reference.log_responsibilities
     if first is None or second is None or first.shape != second.shape:
         raise ValueError("both fits must be of the same observations; got different numbers of soft assignments")
     return Agreement(alignment, assignment_distance(first, second))
