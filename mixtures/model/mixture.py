@@ -52,7 +52,7 @@ class NormalMixture:
         _check_shapes(weights, means, covariances)
         _check_weights(weights)
         _check_covariances(covariances)
-        self._set(weights / weights.sum(), means, (covariances + covariances.mT) / 2)
+        self._set(_normalised(weights), means, (covariances + covariances.mT) / 2)
 
     def _set(self, weights: Array, means: Array, covariances: Array) -> None:
         object.__setattr__(self, "weights", freeze(weights))
@@ -215,6 +215,12 @@ class NormalMixture:
             return cls.from_dict(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"a mixture must be valid TOML; {error}") from None
+
+
+def _normalised(weights: Array) -> Array:
+    """Weights that sum to 1 up to rounding; those that do so already keep their bits."""
+    total = weights.sum()
+    return weights if abs(total - 1) <= len(weights) * np.finfo(float).eps else weights / total
 
 
 def _check_shapes(weights: Array, means: Array, covariances: Array) -> None:
