@@ -45,7 +45,8 @@ def _kind(raw: NDArray[Any]) -> str:
     if raw.dtype.kind == "b":
         return "booleans"
     if raw.dtype.kind == "O":
-        return next(type(value).__name__ for value in raw.flat if not isinstance(value, int | float))
+        others = (type(value).__name__ for value in raw.flat if not isinstance(value, int | float))
+        return next(others, "an array of Python objects")
     return {"U": "text", "S": "bytes", "c": "complex numbers", "M": "dates"}.get(raw.dtype.kind, str(raw.dtype))
 
 
