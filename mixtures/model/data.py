@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 UNLABELLED = -1
 
+#: What pandas finds in a column that it would turn into numbers, although they are none.
+_NOT_NUMBERS = {"boolean": "true and false", "datetime64": "dates", "datetime": "dates", "timedelta64": "durations"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
@@ -291,8 +294,9 @@ def _numbers(path: str | Path, column: pd.Series) -> Array:
 
     is_missing = column.isna().to_numpy()
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    if pd.api.types.is_bool_dtype(column):
-        raise ValueError(f"{path}: column {column.name!r} must hold numbers; got true and false")
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind in _NOT_NUMBERS:
+        raise ValueError(f"{path}: column {column.name!r} must hold numbers; got {_NOT_NUMBERS[kind]}")
     wrong = np.flatnonzero((np.isnan(numbers) & ~is_missing) | np.isinf(numbers))
     if len(wrong):
         value = column.iloc[wrong[0]]
