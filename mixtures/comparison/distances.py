@@ -87,7 +87,9 @@ def _panels(p: NormalMixture, q: NormalMixture) -> _Nodes:
 
 def _crossings(mixture: NormalMixture) -> Array:
     """Points where the weighted densities of two univariate components are equal: a x^2 + b x + c = 0."""
-    w, m, v = mixture.weights, mixture.means[:, 0], mixture.variances[:, 0]
+    w, v = mixture.weights, mixture.variances[:, 0]
+    origin = mixture.means[0, 0]  # means far from 0 keep their digits
+    m = mixture.means[:, 0] - origin
     roots: list[float] = []
     for i in range(len(w)):
         for j in range(i):
@@ -97,7 +99,7 @@ def _crossings(mixture: NormalMixture) -> Array:
             b = 2 * (m[i] / v[i] - m[j] / v[j])
             c = m[j] ** 2 / v[j] - m[i] ** 2 / v[i] + 2 * math.log(w[i] / w[j]) + math.log(v[j] / v[i])
             roots.extend(root.real for root in np.roots([a, b, c]) if abs(root.imag) < 1e-12)
-    return np.array(roots)
+    return origin + np.array(roots)
 
 
 def _quasi_random(p: NormalMixture, q: NormalMixture) -> _Nodes:
