@@ -27,6 +27,9 @@ from mixtures.model.spec import Covariance
 
 #: A solution is certified where the log-likelihood still to gain is below this.
 DECREMENT_BOUND = 1e-8
+#: Share of the largest eigenvalue of the information below which another may be 0 but for rounding: where two
+#: components are equal, say, the likelihood is flat in their weights.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +74,10 @@ def certify(mixture: NormalMixture, x: Array, covariance: Covariance) -> Certifi
     """Certify a solution for observations (n, d)."""
     curvature = curve(mixture, x, covariance)
     gradient = curvature.scores.sum(axis=0)
-    try:
-        factor = np.linalg.cholesky(-curvature.hessian)
-    except np.linalg.LinAlgError:
+    eigenvalues, directions = np.linalg.eigh(-curvature.hessian)
+    if eigenvalues[0] <= _ROUNDING * eigenvalues[-1]:
         return Certificate(np.inf, False)
-    half = np.linalg.solve(factor, gradient)
-    return Certificate(float(half @ half) / 2, True)
+    return Certificate(float(np.square(gradient @ directions) @ (1 / eigenvalues)) / 2, True)
 
 
 def curve(mixture: NormalMixture, x: Array, covariance: Covariance) -> Curvature:
