@@ -1,0 +1,102 @@
+"""Who does the work: this process, or worker processes on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+#: One thread each for linear algebra inside a worker: the workers already fill the cores.
+_WORKER_ENVIRONMENT = {
+    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+_IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What comes back for a task whose worker died, twice."""
+
+    reason: str
+
+
+def run_tasks[T, R](tasks: Iterable[T], work: Callable[[T], R], n_workers: int) -> Iterator[tuple[T, R | Lost]]:
+    """Do tasks and yield each with its result as it is done.
+
+    With one worker the tasks run in this process, one after another. A task whose worker dies is
+    tried once more, alone, and then given up. KeyboardInterrupt stops the workers and is raised.
+
+    Parameters
+    ----------
+    tasks : iterable
+        Taken up as workers become free.
+    work : callable
+        Defined at the top of an importable module.
+    n_workers : int
+        Number of processes.
+    """
+    if n_workers == 1:
+        for task in tasks:
+            yield task, work(task)
+    else:
+        yield from _in_processes(iter(tasks), work, n_workers)
+
+
+def _in_processes[T, R](tasks: Iterator[T], work: Callable[[T], R], n_workers: int) -> Iterator[tuple[T, R | Lost]]:
+    from loky.process_executor import BrokenProcessPool
+
+    executor = _executor(n_workers)
+    pending: dict[Future[R], T] = {}
+    try:
+        for task in itertools.islice(tasks, 2 * n_workers):  # a window: little is in flight when a worker dies
+            pending[executor.submit(work, task)] = task
+        while pending:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            suspects = [pending[future] for future in done if isinstance(future.exception(), BrokenProcessPool)]
+            for future in done:
+                task = pending.pop(future)
+                if not suspects:
+                    yield task, future.result()
+                elif future.exception() is None:
+                    yield task, future.result()
+            if suspects:  # the pool is gone, and with it everything in flight
+                suspects += list(pending.values())
+                pending.clear()
+                executor.shutdown(wait=False, kill_workers=True)
+                for task in suspects:
+                    yield task, _alone(task, work)
+                executor = _executor(n_workers)
+            for task in itertools.islice(tasks, 2 * n_workers - len(pending)):
+                pending[executor.submit(work, task)] = task
+    finally:
+        executor.shutdown(wait=not pending, kill_workers=bool(pending))
+
+
+def _alone[T, R](task: T, work: Callable[[T], R]) -> R | Lost:
+    from loky.process_executor import BrokenProcessPool
+
+    executor = _executor(1)
+    try:
+        return executor.submit(work, task).result()
+    except BrokenProcessPool as error:
+        return Lost(f"the worker died: {str(error).splitlines()[0]}")
+    finally:
+        executor.shutdown(wait=False, kill_workers=True)
+
+
+def _executor(n_workers: int) -> Any:
+    from loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(
+        n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT, context="loky"
+    )
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the coordinator, which stops the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(_WORKER_ENVIRONMENT)

@@ -1,0 +1,266 @@
+"""Rows to and from disk: immutable Parquet parts; the only reader and writer of results.
+
+A results folder holds `study.toml` (the study as it was run), `manifest.json` (versions, platform,
+and when each claim was made) and, under `rows/`, a folder of parts for each table. A part is written
+under a temporary name, synced, and renamed, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mixtures.study.design import Study, read_text
+from mixtures.study.rows import TABLES, Rows, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("normal-mixtures", "numpy", "scipy", "pymc", "nutpie", "arviz", "pandas", "pyarrow")
+_KEYS = {
+    "fits": ["condition", "replicate", "method"],
+    "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
+    "pairs": ["condition", "replicate", "method", "versus"],
+    "reliability": ["condition", "replicate", "method", "bin"],
+    "examples": ["condition", "replicate", "method", "observation", "component", "axis"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A results folder.
+
+    Attributes
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open the results of a study that has been run.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no results, or results of a newer schema.
+        """
+        store = cls(Path(folder))
+        if not store._manifest_path.is_file() or not store._study_path.is_file():
+            raise ValueError(f"{folder}: the folder must hold results of a study; got none")
+        version = store.manifest().get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"{folder}: the results must be of schema version {SCHEMA_VERSION}; got {version}")
+        return store
+
+    @classmethod
+    def prepare(cls, folder: str | Path, text: str) -> Self:
+        """Make a results folder for a study, or go on with the one that is there.
+
+        Parameters
+        ----------
+        folder : str or Path
+        text : str
+            The study file, which is kept beside the rows.
+
+        Raises
+        ------
+        ValueError
+            If the folder cannot be written, holds something else, or holds results of a study that
+            the given one does not extend; the message says what changed.
+        """
+        store = cls(Path(folder))
+        study = Study.from_toml(text)
+        if store._study_path.exists() or store._manifest_path.exists():
+            earlier = cls.open(folder).study()
+            changes = list_changes(earlier, study)
+            if changes:
+                raise ValueError(
+                    f"{folder}: the results must be of the same study, which may only grow; "
+                    + "; ".join(changes)
+                    + ". To start afresh, give another folder"
+                )
+        elif store.folder.is_dir() and any(store.folder.iterdir()):
+            raise ValueError(f"{folder}: the folder must be empty or hold results of the study; got other files")
+        try:
+            store._write_heads(study, text)
+        except OSError as error:
+            raise ValueError(f"{folder}: the folder must be writable; {error.strerror}") from None
+        return store
+
+    @property
+    def _study_path(self) -> Path:
+        return self.folder / "study.toml"
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.folder / "manifest.json"
+
+    def study(self) -> Study:
+        """The study as it was last run."""
+        return Study.read(self._study_path)
+
+    def manifest(self) -> dict[str, Any]:
+        """Versions, platform, and when each claim was made."""
+        try:
+            manifest = json.loads(read_text(self._manifest_path))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self._manifest_path}: the file must be valid JSON; {error}") from None
+        if not isinstance(manifest, dict):
+            raise ValueError(f"{self._manifest_path}: the file must hold an object")
+        return manifest
+
+    def write(self, rows: Rows) -> None:
+        """Write one part of each table that has rows, `fits` last; OSError where the disk fails."""
+        name = _part_name(rows)
+        for kind, row_type in TABLES.items():
+            new = getattr(rows, kind)
+            if new:
+                _write_part(self.folder / "rows" / kind / f"{name}.parquet", table(row_type, new))
+
+    def read(self, kind: str) -> pd.DataFrame:
+        """Return a table, each row once however often it was computed.
+
+        Raises
+        ------
+        ValueError
+            Naming the part, if one cannot be read.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        parts = [_read_part(path) for path in sorted((self.folder / "rows" / kind).glob("*.parquet"))]
+        empty = table(TABLES[kind], [])
+        frame: pd.DataFrame = pa.concat_tables([empty, *parts]).to_pandas()
+        return frame.drop_duplicates(_KEYS[kind], ignore_index=True)
+
+    def done(self) -> set[tuple[str, int, str]]:
+        """Condition, replicate and method of every stored fit."""
+        frame = self.read("fits")
+        return set(zip(frame["condition"], frame["replicate"].tolist(), frame["method"], strict=True))
+
+    def has_pair(self) -> set[tuple[str, int, str, str]]:
+        """Condition, replicate and the two methods of every stored pair."""
+        frame = self.read("pairs")
+        return set(
+            zip(frame["condition"], frame["replicate"].tolist(), frame["method"], frame["versus"], strict=True)
+        )
+
+    def _write_heads(self, study: Study, text: str) -> None:
+        (self.folder / "rows").mkdir(parents=True, exist_ok=True)
+        is_new = not self._manifest_path.exists()
+        manifest = _environment() if is_new else self.manifest()
+        n_rows = 0 if is_new else len(self.done())
+        claims = manifest.setdefault("claims", {})
+        for claim in study.claim:
+            claims.setdefault(claim.id, {"made": _now(), "fits_before": n_rows})
+        _write_atomically(self._manifest_path, json.dumps(manifest, indent=2).encode())
+        _write_atomically(self._study_path, text.encode())
+
+
+def list_changes(earlier: Study, study: Study) -> list[str]:
+    """Say what of an earlier study a later one changed; additions, titles and aims are no change."""
+    changes = []
+    for key in ("name", "seed", "components", "covariance"):
+        before, after = getattr(earlier, key), getattr(study, key)
+        if before != after:
+            changes.append(f"{key} was {before!r} and is {after!r}")
+    if study.replicates < earlier.replicates:
+        changes.append(f"replicates were {earlier.replicates} and are {study.replicates}")
+    if missing := set(earlier.grid.n) - set(study.grid.n):
+        changes.append(f"grid.n has lost {', '.join(map(str, sorted(missing)))}")
+    truths = {truth.name: truth.content() for truth in earlier.grid.truth}
+    changes += _compare("grid.truth", truths, {truth.name: truth.content() for truth in study.grid.truth})
+    methods = {method.name: method.content() for method in earlier.method}
+    changes += _compare("method", methods, {method.name: method.content() for method in study.method})
+    claims = {claim.id: claim.model_dump(exclude={"text"}) for claim in earlier.claim}
+    changes += _compare("claim", claims, {claim.id: claim.model_dump(exclude={"text"}) for claim in study.claim})
+    return changes
+
+
+def _compare(kind: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    changes = []
+    for name, content in before.items():
+        if name not in after:
+            changes.append(f"{kind} {name!r} is gone")
+        else:
+            keys = sorted({*content, *after[name]})
+            changes += [
+                f"{kind} {name!r}: {key} was {content.get(key)!r} and is {after[name].get(key)!r}"
+                for key in keys
+                if content.get(key) != after[name].get(key)
+            ]
+    return changes
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": _now(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _part_name(rows: Rows) -> str:
+    keys = sorted((row.condition, row.replicate, row.method) for row in rows.fits)
+    keys += sorted((row.condition, row.replicate, f"{row.method}/{row.versus}") for row in rows.pairs)
+    return hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:20]
+
+
+def _write_part(path: Path, part: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(part, sink, compression="zstd")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_part(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{path}: the part of the results must be whole; {str(error).splitlines()[0]} "
+            "(move it away and run the study again to compute it anew)"
+        ) from None
