@@ -95,7 +95,7 @@ class NormalMixture:
         variances = as_floats("variances", variances, ndim=1)
         if (variances <= 0).any():
             raise ValueError(f"variances must be positive; got {variances.tolist()}")
-        return cls(np.asarray(weights), means[:, None], variances[:, None, None])
+        return cls(as_floats("weights", weights, ndim=1), means[:, None], variances[:, None, None])
 
     @property
     def n_components(self) -> int:
