@@ -196,20 +196,21 @@ def _initial_point_func(compiled: Any, start: Start) -> Callable[[int], Array]:
 
 def _guarded(launch: Callable[[], Any], time_limit: float | None) -> Any:
     """Run the sampler to its end; an interrupt or a time limit stops its threads and keeps no draws."""
-    sampler = None
+    sampler: Any = None
     try:
         sampler = launch()
         return sampler.wait(timeout=time_limit)
     except TimeoutError:
+        sampler.cancel()
         message = f"sampling must end within {time_limit:g} seconds; it was stopped"
         raise SamplingTimeoutError(message) from None
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # pyo3's, no Exception
-            raise SamplingError(f"the sampler failed: {str(error).splitlines()[0]}") from error
-        raise
-    finally:
-        if sampler is not None and not sampler.is_finished:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise SamplingError(f"the sampler failed: {reason}") from error
+        if sampler is not None:
             sampler.cancel()
+        raise
 
 
 def _extract(trace: Any, settings: SamplerSettings) -> Sample:

@@ -48,7 +48,8 @@ class NUTS:
     prior : Prior, optional
         By default `Prior.weakly_informative`, set from each data set's own scale.
     n_chains, n_draws, n_warmup : int
-        Chains; draws that each keeps, at least 4; and draws before those on which it adapts.
+        Chains, at least 2, since R-hat compares them; draws that each keeps, at least 4; and draws
+        before those, on which it adapts.
     relabel : Relabel or str
         "reference" assigns each draw's components to those of the draw of highest posterior
         density, "ordering" sorts them by mean, "none" leaves them; "auto" is "reference" where the
@@ -88,7 +89,7 @@ class NUTS:
     name: str = "NUTS"
 
     def __post_init__(self) -> None:
-        for name, least in {"n_chains": 1, "n_draws": 4, "n_warmup": 1, "cores": 1}.items():
+        for name, least in {"n_chains": 2, "n_draws": 4, "n_warmup": 1, "cores": 1}.items():
             _check_count(name, getattr(self, name), least)
         _check_fraction("level", self.level)
         _check_fraction("target_accept", self.target_accept)
@@ -100,6 +101,13 @@ class NUTS:
             object.__setattr__(self, "relabel", Relabel(self.relabel))
         except ValueError:
             raise ValueError(f"relabel must be one of {', '.join(Relabel)}; got {self.relabel!r}") from None
+
+    def prepare(self, spec: MixtureSpec) -> None:
+        """Compile the sampler for a spec, once per process, so that no fit's time includes it."""
+        from mixtures.bayes.compile import compiled_for
+
+        values = as_univariate(spec, np.arange(2.0 * spec.n_components))
+        compiled_for(spec, resolve_prior(spec, self.prior, values), values)
 
     def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
         """Draw from the posterior and summarise it.

@@ -53,9 +53,8 @@ def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Mode
     """
     import pymc as pm
 
-    k = spec.n_components
     values = as_univariate(spec, x)
-    prior = resolve_prior(spec, prior, values)
+    k, prior = spec.n_components, resolve_prior(spec, prior, values)
     with pm.Model(coords={"component": np.arange(k)}) as model:
         data = {name: _register(name, value) for name, value in model_data(k, prior, values).items()}
         weights = _weights(k, data)

@@ -1,0 +1,62 @@
+"""The posterior against published draws, and against quadrature."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixtures.bayes.fitter import NUTS
+from mixtures.model.fit import Status
+from mixtures.model.prior import Dirichlet, HalfNormal, Normal, Prior
+from mixtures.model.spec import MixtureSpec
+
+SHARED = Path(os.environ.get("MIXTURES_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+GOLD = SHARED / "posteriordb"
+GOLD_DRAWS = 10_000  # posteriordb's reference posteriors hold ten thinned chains of 1,000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not GOLD.is_dir(), reason=f"posteriordb's low_dim_gauss_mix must be in {GOLD}")
+def test_posteriordb_low_dim_gauss_mix():
+    """False alarms: ten comparisons at four standard errors or more, under one in a thousand."""
+    x = json.loads((GOLD / "low_dim_gauss_mix.json").read_text())["y"]
+    gold = json.loads((GOLD / "low_dim_gauss_mix_reference_summary.json").read_text())
+    prior = Prior(Dirichlet([5, 5]), Normal(0, 2), HalfNormal(2), ordered=True)
+    fit = NUTS(prior=prior, n_draws=3000).fit(MixtureSpec(2), x, rng=20)
+    assert fit.status == Status.CONVERGED, fit.message
+
+    found, ours = fit.details.parameters, fit.details
+    draws = {
+        "theta": ours.weights[..., 0],
+        "mu[1]": ours.means[..., 0],
+        "mu[2]": ours.means[..., 1],
+        "sigma[1]": ours.sds[..., 0],
+        "sigma[2]": ours.sds[..., 1],
+    }
+    assert (found.ess_bulk >= 4000).all()
+    mcse = dict(zip(draws, found.mcse[[0, 2, 3, 4, 5]], strict=True))
+    for name, values in draws.items():
+        error = np.hypot(mcse[name], gold[name]["sd"] / np.sqrt(GOLD_DRAWS))
+        assert abs(values.mean() - gold[name]["mean"]) < 4 * error, name
+        assert values.std() == pytest.approx(gold[name]["sd"], rel=0.05), name
+
+
+@pytest.mark.slow
+def test_one_component_is_a_normal_sample():
+    x = np.random.default_rng(3).normal(10, 2, 25)
+    prior = Prior(Dirichlet(1), Normal(8, 1), HalfNormal(3))
+    fit = NUTS(prior=prior).fit(MixtureSpec(1), x, rng=4)
+    assert fit.status == Status.CONVERGED, fit.message
+
+    means, sds = np.linspace(6, 13, 800)[:, None], np.linspace(0.8, 5, 800)
+    log_density = -len(x) * np.log(sds) - 0.5 * ((x - means[..., None]) ** 2).sum(axis=-1) / sds**2
+    log_density += -0.5 * (means - 8) ** 2 - 0.5 * (sds / 3) ** 2
+    density = np.exp(log_density - log_density.max())
+    density /= density.sum()
+    posterior = fit.details
+    _, mean_error, sd_error = posterior.parameters.mcse
+    assert abs(posterior.means.mean() - (density * means).sum()) < 4 * mean_error
+    assert abs(posterior.sds.mean() - (density * sds).sum()) < 4 * sd_error
+    assert fit.estimate.weights.tolist() == [1]
