@@ -107,6 +107,9 @@ class EM:
         if not 0 < self.tolerance < np.inf:
             raise ValueError(f"tolerance must be positive and finite; got {self.tolerance}")
 
+    def prepare(self, spec: MixtureSpec) -> None:
+        """Do nothing: EM needs no preparation."""
+
     def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
         """Fit a mixture of normals by maximum likelihood.
 
@@ -238,8 +241,8 @@ def _details(
 
 
 def _default_kinds(n_dims: int, n_starts: int) -> list[Start]:
-    """The default mix: one start each of these kinds, two of k-means++; short runs make up the rest."""
-    first = [Start.QUANTILES, Start.KMEANS] if n_dims == 1 else [Start.KMEANS, Start.KMEANS]
+    """The default mix; short runs make up the rest. In several dimensions k-means++ is worth more of them."""
+    first = [Start.QUANTILES, Start.KMEANS] if n_dims == 1 else [Start.KMEANS] * 4
     return [*first, Start.RANDOM_RESPONSIBILITIES][:n_starts]
 
 

@@ -90,6 +90,7 @@ def log_responsibilities(mixture: NormalMixture, x: ArrayLike) -> Array:
     Parameters and errors are those of `log_density`.
     """
     joint = joint_log_densities(mixture, as_observations(x, mixture.n_dims))
+    joint -= joint.max(axis=1, keepdims=True)  # far out, where densities are tiny, their ratios keep their digits
     return joint - log_sum_exp(joint)[:, None]
 
 

@@ -170,11 +170,15 @@ def _reordered(array: Array | None, order: Integers) -> Array | None:
 
 
 class Fitter(Protocol):
-    """An engine: frozen settings with one method. Neither labels nor truth can reach it."""
+    """An engine: frozen settings with one method that matters, fit. Neither labels nor truth can reach it."""
 
     @property
     def name(self) -> str:
         """Name of the method, as tables show it."""
+        ...
+
+    def prepare(self, spec: MixtureSpec) -> None:
+        """Do what is needed once per process before the first fit, such as compiling a sampler."""
         ...
 
     def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:

@@ -131,7 +131,7 @@ class Dirichlet:
         from scipy.special import gammaln
 
         a = np.broadcast_to(self.concentration, weights.shape[-1:])
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(a == 1, 0.0, (a - 1) * np.log(weights))
         log_density: Array = gammaln(a.sum()) - gammaln(a).sum() + terms.sum(axis=-1)
         return log_density

@@ -313,6 +313,12 @@ class Study(_Table):
         except ValidationError as error:
             raise ValueError("\n".join(f"{source}: {line}" for line in _say(error))) from None
 
+    def to_toml(self) -> str:
+        """Return the study as the text of a study file."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read a study file; ValueError, naming the file and key, where it cannot be read or is wrong."""

@@ -56,19 +56,18 @@ def _in_processes[T, R](tasks: Iterator[T], work: Callable[[T], R], n_workers: i
             pending[executor.submit(work, task)] = task
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            suspects = [pending[future] for future in done if isinstance(future.exception(), BrokenProcessPool)]
+            suspects = []
             for future in done:
                 task = pending.pop(future)
-                if not suspects:
-                    yield task, future.result()
-                elif future.exception() is None:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    suspects.append(task)
+                else:
                     yield task, future.result()
             if suspects:  # the pool is gone, and with it everything in flight
-                suspects += list(pending.values())
+                suspects += pending.values()
                 pending.clear()
                 executor.shutdown(wait=False, kill_workers=True)
-                for task in suspects:
-                    yield task, _alone(task, work)
+                yield from ((task, _alone(task, work)) for task in suspects)
                 executor = _executor(n_workers)
             for task in itertools.islice(tasks, 2 * n_workers - len(pending)):
                 pending[executor.submit(work, task)] = task
@@ -92,7 +91,7 @@ def _executor(n_workers: int) -> Any:
     from loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
-        n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT, context="loky"
+        n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
     )
 
 

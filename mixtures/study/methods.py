@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from mixtures.bayes.diagnostics import Gate
 from mixtures.bayes.fitter import NUTS
 from mixtures.em.fitter import EM
 from mixtures.model.fit import Fitter
@@ -14,6 +15,13 @@ from mixtures.model.prior import Prior
 from mixtures.study.design import Method
 
 ENGINES: dict[str, Callable[..., Fitter]] = {"em": EM, "nuts": NUTS}
+
+_BATCHES = {"em": 20, "nuts": 2}  # replicates of a task: some seconds of work
+
+
+def batch_size(engine: str) -> int:
+    """Number of replicates that one task should hold."""
+    return _BATCHES.get(engine, 5)
 
 
 def build(method: Method) -> Fitter:
@@ -42,6 +50,8 @@ def _value(key: str, entry: Any) -> Any:
     """Turn a table of the file into the value that the engine takes."""
     if key == "prior" and isinstance(entry, dict):
         return Prior.from_dict(entry)
+    if key == "gate" and isinstance(entry, dict):
+        return Gate(**entry)
     if key == "start" and isinstance(entry, dict):
         return NormalMixture.from_dict(entry)
     return entry

@@ -94,11 +94,10 @@ class ReliabilityRow(Key):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRow(Key):
-    """One soft assignment of an exemplary replicate; method "oracle" is at the truth."""
+    """One soft assignment of an exemplary replicate; `x` is the first column; method "oracle" is at the truth."""
 
     observation: int
     component: int
-    axis: int
     x: float
     label: int
     responsibility: float

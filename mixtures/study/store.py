@@ -31,7 +31,7 @@ _KEYS = {
     "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
     "pairs": ["condition", "replicate", "method", "versus"],
     "reliability": ["condition", "replicate", "method", "bin"],
-    "examples": ["condition", "replicate", "method", "observation", "component", "axis"],
+    "examples": ["condition", "replicate", "method", "observation", "component"],
 }
 
 

@@ -1,0 +1,242 @@
+"""One replicate: draw the truth and the data, fit every method, compare. A failure is a row."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mixtures.comparison.assignments import AssignmentScores, Reliability
+from mixtures.comparison.recovery import Recovery, agree, compare
+from mixtures.model.arrays import Array
+from mixtures.model.data import Dataset, simulate
+from mixtures.model.density import responsibilities
+from mixtures.model.fit import Fit, Fitter, Status
+from mixtures.model.mixture import NormalMixture
+from mixtures.study.design import PARAMETERS, Condition
+from mixtures.study.rows import ExampleRow, FitRow, PairRow, ParameterRow, ReliabilityRow, Rows
+from mixtures.study.seeds import stream
+
+ORACLE = "oracle"
+_N_EXAMPLES = 1  # replicates of each condition whose soft assignments are kept one by one, for the figures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replicate:
+    """A data set of a condition, with the mixture that generated it.
+
+    Attributes
+    ----------
+    condition : Condition
+    index : int
+        Counted from 0.
+    truth : NormalMixture
+    dataset : Dataset
+    """
+
+    condition: Condition
+    index: int
+    truth: NormalMixture
+    dataset: Dataset
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """A fit, however it went, with the seconds it took and the exception that ended it, if one did."""
+
+    fit: Fit
+    seconds: float
+    error_type: str = ""
+
+
+def generate(seed: int, condition: Condition, index: int) -> Replicate:
+    """Draw a replicate: the same for every method, whenever and wherever it is asked for."""
+    if condition.truth.prior is None:
+        truth = condition.truth.as_mixture()
+    else:
+        rng = stream(seed, condition.key, index, "truth")
+        truth = condition.truth.as_prior().sample(condition.spec.n_components, rng)
+    data_rng = stream(seed, condition.key, index, "data")
+    return Replicate(condition, index, truth, simulate(truth, condition.n, data_rng))
+
+
+def attempt(engine: Fitter, key: str, replicate: Replicate, seed: int) -> Attempt:
+    """Fit one method; whatever it raises becomes a fit with status `error`."""
+    spec, x = replicate.condition.spec, replicate.dataset.x
+    rng = stream(seed, replicate.condition.key, replicate.index, key)
+    began = time.perf_counter()
+    try:
+        return Attempt(engine.fit(spec, x, rng), time.perf_counter() - began)
+    except Exception as error:  # noqa: BLE001  failure is data: any exception of an engine is a row
+        fit = Fit(engine.name, spec, Status.ERROR, message=str(error) or type(error).__name__)
+        return Attempt(fit, time.perf_counter() - began, type(error).__name__)
+
+
+def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> None:
+    """Add the rows of one fit; a comparison that fails is an error of the fit."""
+    try:
+        recovery = _recovery(replicate, attempted.fit)
+    except Exception as error:  # noqa: BLE001  as for an engine: nothing may lose the replicate
+        lost = Fit(attempted.fit.method, attempted.fit.spec, Status.ERROR, message=f"in the comparison: {error}")
+        attempted, recovery = Attempt(lost, attempted.seconds, type(error).__name__), None
+    fit, condition = attempted.fit, replicate.condition
+    rows.fits.append(
+        FitRow(
+            condition=condition.key,
+            replicate=replicate.index,
+            method=key,
+            status=fit.status.value,
+            has_estimate=fit.estimate is not None,
+            message=fit.message,
+            warnings="; ".join(fit.warnings),
+            error_type=attempted.error_type,
+            seconds=attempted.seconds,
+            data_hash=hash_of(replicate.dataset.x),
+            **({} if recovery is None else _measures(recovery)),
+        )
+    )
+    if recovery is None:
+        return
+    rows.parameters.extend(_parameters(key, replicate, recovery))
+    rows.reliability.extend(_reliability(key, replicate, recovery.reliability))
+    if replicate.index < _N_EXAMPLES and recovery.fit.responsibilities is not None:
+        rows.examples.extend(_examples(key, replicate, recovery.fit.responsibilities))
+
+
+def record_oracle(rows: Rows, replicate: Replicate) -> None:
+    """Add the soft assignments at the true parameters to an exemplary replicate."""
+    if replicate.index < _N_EXAMPLES:
+        soft = responsibilities(replicate.truth, replicate.dataset.x)
+        rows.examples.extend(_examples(ORACLE, replicate, soft))
+
+
+def record_pair(rows: Rows, keys: tuple[str, str], replicate: Replicate, fits: tuple[Fit, Fit]) -> None:
+    """Add the distance between the soft assignments of two fits, the second against the first."""
+    if any(fit.estimate is None for fit in fits):
+        return
+    agreement = agree(*fits)
+    distance = agreement.distance
+    rows.pairs.append(
+        PairRow(
+            condition=replicate.condition.key,
+            replicate=replicate.index,
+            method=keys[1],
+            versus=keys[0],
+            is_ambiguous=agreement.alignment.is_ambiguous,
+            soft_assignment_distance=distance.total_variation,
+            kl=distance.kl,
+            largest_difference=distance.largest,
+            hard_assignment_disagreement=distance.disagreement,
+        )
+    )
+
+
+def hash_of(x: Array) -> str:
+    """Hash of observations, bit for bit; 16 hexadecimal digits."""
+    return hashlib.sha256(x.astype("<f8").tobytes()).hexdigest()[:16]
+
+
+def _recovery(replicate: Replicate, fit: Fit) -> Recovery | None:
+    return None if fit.estimate is None else compare(replicate.truth, replicate.dataset, fit)
+
+
+def _measures(recovery: Recovery) -> dict[str, float | int | bool]:
+    oracle = recovery.to_oracle
+    return {
+        "log_likelihood": recovery.fit.log_likelihood,
+        "is_ambiguous": recovery.alignment.is_ambiguous,
+        "alignment_gap": recovery.alignment.gap,
+        "hellinger": recovery.hellinger,
+        "kl": recovery.kl,
+        "total_variation": oracle.total_variation,
+        "oracle_kl": oracle.kl,
+        "largest_difference": oracle.largest,
+        "oracle_disagreement": oracle.disagreement,
+        "bayes_error": recovery.bayes_error,
+        **_scores("", recovery.scores),
+        **_scores("oracle_", recovery.oracle_scores),
+    }
+
+
+def _scores(prefix: str, scores: AssignmentScores | None) -> dict[str, float | int | bool]:
+    if scores is None:
+        return {}
+    named: dict[str, float | int | bool] = {
+        f"{prefix}log_score": scores.log_score,
+        f"{prefix}brier": scores.brier,
+        f"{prefix}error_rate": scores.error_rate,
+        f"{prefix}adjusted_rand_index": scores.adjusted_rand_index,
+        f"{prefix}calibration_error": scores.calibration_error,
+    }
+    return named if prefix else named | {"n_infinite": scores.n_infinite}
+
+
+def _parameters(key: str, replicate: Replicate, recovery: Recovery) -> Iterable[ParameterRow]:
+    fit, truth = recovery.fit, replicate.truth
+    for name in PARAMETERS:
+        values = _by_axis(getattr(fit.estimate, name))
+        true_values = _by_axis(getattr(truth, name))
+        uncertainty = [
+            None if fit.intervals is None else _by_axis(getattr(part, name))
+            for part in (
+                (fit.intervals.standard_errors, fit.intervals.lower, fit.intervals.upper)
+                if fit.intervals is not None
+                else (None, None, None)
+            )
+        ]
+        for j in range(values.shape[0]):
+            for axis in range(values.shape[1]):
+                se, lower, upper = (None if part is None else float(part[j, axis]) for part in uncertainty)
+                yield ParameterRow(
+                    condition=replicate.condition.key,
+                    replicate=replicate.index,
+                    method=key,
+                    parameter=name,
+                    component=j + 1,
+                    axis=axis + 1,
+                    truth=float(true_values[j, axis]),
+                    estimate=float(values[j, axis]),
+                    standard_error=se,
+                    lower=lower,
+                    upper=upper,
+                )
+
+
+def _by_axis(values: Array) -> Array:
+    """Parameters as (k, d): weights, which have no axis, as (k, 1)."""
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _reliability(key: str, replicate: Replicate, bins: Reliability | None) -> Iterable[ReliabilityRow]:
+    if bins is None:
+        return
+    for index, (count, assigned, belonging) in enumerate(
+        zip(bins.counts, bins.assigned, bins.belonging, strict=True)
+    ):
+        if count:
+            yield ReliabilityRow(
+                condition=replicate.condition.key,
+                replicate=replicate.index,
+                method=key,
+                bin=index + 1,
+                count=int(count),
+                assigned=float(assigned),
+                belonging=int(belonging),
+            )
+
+
+def _examples(key: str, replicate: Replicate, soft: Array) -> Iterable[ExampleRow]:
+    x, labels = replicate.dataset.x, replicate.dataset.labels
+    for i in range(len(x)):
+        for j in range(soft.shape[1]):
+            yield ExampleRow(
+                condition=replicate.condition.key,
+                replicate=replicate.index,
+                method=key,
+                observation=i,
+                component=j + 1,
+                x=float(x[i, 0]),
+                label=-1 if labels is None else int(labels[i]) + 1,
+                responsibility=float(soft[i, j]),
+            )
