@@ -141,20 +141,18 @@ def sample(
 
     compiled = compiled_for(spec, prior, x)
     run = replace(compiled, initial_point_func=_initial_point_func(compiled, start))
-    with_options = {
+    options = {
         "draws": settings.n_draws,
         "tune": settings.n_warmup,
         "chains": settings.n_chains,
         "cores": settings.cores,
         "target_accept": settings.target_accept,
         "seed": seed,
+        "progress_bar": False,
+        "return_raw_trace": True,
+        "blocking": False,
     }
-    trace = _guarded(
-        lambda: nutpie.sample(
-            run, **with_options, save_warmup=False, progress_bar=False, return_raw_trace=True, blocking=False
-        ),
-        settings.time_limit,
-    )
+    trace = _guarded(lambda: nutpie.sample(run, **options), settings.time_limit)
     return _extract(trace, settings)
 
 

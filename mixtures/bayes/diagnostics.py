@@ -72,7 +72,12 @@ class Gate:
     Every quantity needs an R-hat below `rhat`, and a bulk and a tail effective sample size of at
     least `ess`; of the draws at most a share `divergences` may be divergent.
 
-    FALSE_ALARMS
+    False alarms, measured on four perfect chains of 1,000 draws and six independent quantities, each
+    an autoregression whose effective sample size is just the limit (2,000 simulations): R-hat rejects
+    4.4% of fits under the limits 1.01 and 1,000 (`STRICT`), and 22% under 1.02 and 400 (`LENIENT`).
+    At one and a half times that size the whole gate, with the sizes estimated too, rejects 0.4% and
+    3.2%; at twice it, 0 and 1 of 1,000. An R-hat of 1.01 asked for at a size of 400 would reject 94%.
+    Quantities of one posterior hang together, which lowers these figures.
 
     Parameters
     ----------
@@ -85,6 +90,8 @@ class Gate:
 
     Raises
     ------
+    TypeError
+        If a limit is not a number.
     ValueError
         If a limit is outside its range.
     """
@@ -94,6 +101,10 @@ class Gate:
     divergences: float = 0.001
 
     def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number; got {value!r}")
         if not self.rhat > 1:
             raise ValueError(f"rhat must be above 1; got {self.rhat}")
         if not self.ess >= 0:
@@ -112,7 +123,8 @@ class Gate:
             For each draw.
         """
         if diverging.mean() > self.divergences:
-            message = f"{diverging.sum()} of {diverging.size} draws diverged; {self.divergences:.2%} may"
+            most = int(self.divergences * diverging.size)
+            message = f"{diverging.sum()} of {diverging.size} draws diverged; at most {most} may"
             return Outcome(Status.DIVERGENT, message)
         failures = self._failures(diagnostics)
         return Outcome(Status.NOT_MIXED, "; ".join(failures)) if failures else Outcome(Status.CONVERGED)
