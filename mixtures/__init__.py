@@ -40,7 +40,7 @@ _HOMES = {
     "run": "study.runner",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605  the names are listed once, in _HOMES
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:

@@ -14,7 +14,7 @@ from mixtures.bayes.diagnostics import STRICT, Gate
 from mixtures.bayes.model import as_univariate, resolve_prior
 from mixtures.bayes.relabel import Relabel
 from mixtures.bayes.starts import random_start
-from mixtures.model.arrays import Array
+from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator
 from mixtures.model.density import log_likelihood
 from mixtures.model.fit import Fit, Status
@@ -90,7 +90,7 @@ class NUTS:
 
     def __post_init__(self) -> None:
         for name, least in {"n_chains": 2, "n_draws": 4, "n_warmup": 1, "cores": 1}.items():
-            _check_count(name, getattr(self, name), least)
+            as_count(name, getattr(self, name), least)
         _check_fraction("level", self.level)
         _check_fraction("target_accept", self.target_accept)
         _check_kind("prior", self.prior, Prior | None, "a Prior or None")
@@ -191,13 +191,6 @@ class NUTS:
 def _warnings(prior: Prior, x: Array) -> tuple[str, ...]:
     has_ties = len(np.unique(x)) < len(x)
     return (_TIES,) if has_ties and not prior.sds.is_zero_avoiding else ()
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}; got {value}")
 
 
 def _check_number(name: str, value: object) -> float:

@@ -120,7 +120,7 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
 
 
 def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
-    """Gather soft assignments, given as logarithms (n, k), in ten bins of equal width, and how many came true."""
+    """Gather soft assignments, given as logarithms (n, k), in ten bins, with how many came true."""
     known = labels >= 0
     r = np.exp(log_responsibilities[known]).ravel()
     belongs = np.eye(log_responsibilities.shape[1], dtype=bool)[labels[known]].ravel()

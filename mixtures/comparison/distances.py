@@ -11,7 +11,19 @@ from mixtures.model.arrays import Array
 from mixtures.model.density import joint_log_densities, log_density
 from mixtures.model.mixture import NormalMixture
 
-_REACH = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 14.0, 38.0)  # panel ends, in sds; beyond 38 nothing is left
+_REACH = (
+    0.0,
+    0.5,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    4.0,
+    6.0,
+    9.0,
+    14.0,
+    38.0,
+)  # panel ends, in sds; beyond 38 nothing is left
 _POINTS_PER_PANEL = 12
 _QUASI_POINTS = 2**13  # Hellinger distances in several dimensions are then good to about 0.002
 
@@ -74,7 +86,7 @@ def _nodes(p: NormalMixture, q: NormalMixture) -> _Nodes:
 
 
 def _panels(p: NormalMixture, q: NormalMixture) -> _Nodes:
-    """Gauss-Legendre nodes between all points at fixed numbers of sds about each mean, and where components cross."""
+    """Gauss-Legendre nodes on panels that end at so many sds from each mean, and where components cross."""
     reach = np.array([*(-r for r in reversed(_REACH[1:])), *_REACH])
     ends = np.unique(
         np.concatenate([(m.means[:, :1] + m.sds[:, :1] * reach).ravel() for m in (p, q)] + [_crossings(p)])

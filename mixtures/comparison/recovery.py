@@ -13,8 +13,9 @@ from mixtures.comparison.assignments import (
     score_assignments,
 )
 from mixtures.comparison.distances import bayes_error, hellinger_distance, kl_divergence
+from mixtures.model.arrays import Array
 from mixtures.model.data import Dataset
-from mixtures.model.density import log_responsibilities, responsibilities
+from mixtures.model.density import log_responsibilities
 from mixtures.model.fit import Fit, Parameters
 from mixtures.model.labels import Alignment, align
 from mixtures.model.mixture import NormalMixture
@@ -99,19 +100,17 @@ def compare(truth: NormalMixture, dataset: Dataset, fit: Fit) -> Recovery:
     ValueError
         If the fit has no estimate, or truth and estimate differ in components or dimensions.
     """
-    if fit.estimate is None:
-        raise ValueError(f"fit must have an estimate to be compared; got status {fit.status}: {fit.message}")
-    alignment = align(truth, fit.estimate)
+    alignment = align(truth, _estimate_of(fit))
     aligned = fit.permuted(alignment.permutation)
-    assert aligned.estimate is not None and aligned.log_responsibilities is not None  # noqa: S101  for the type checker
-    soft, oracle = aligned.log_responsibilities, log_responsibilities(truth, dataset.x)
+    estimate, soft = _estimate_of(aligned), _soft_assignments_of(aligned)
+    oracle = log_responsibilities(truth, dataset.x)
     labels = dataset.labels
     return Recovery(
         fit=aligned,
         alignment=alignment,
-        errors=_errors(truth, aligned.estimate),
-        hellinger=hellinger_distance(truth, aligned.estimate),
-        kl=kl_divergence(truth, aligned.estimate),
+        errors=_errors(truth, estimate),
+        hellinger=hellinger_distance(truth, estimate),
+        kl=kl_divergence(truth, estimate),
         to_oracle=assignment_distance(oracle, soft),
         scores=None if labels is None else score_assignments(soft, labels),
         oracle_scores=None if labels is None else score_assignments(oracle, labels),
@@ -129,16 +128,28 @@ def agree(reference: Fit, fit: Fit) -> Agreement:
     ValueError
         If a fit has no estimate, or the two differ in components, dimensions or observations.
     """
-    for one in (reference, fit):
-        if one.estimate is None:
-            raise ValueError(f"both fits must have an estimate; {one.method} got status {one.status}: {one.message}")
-    assert reference.estimate is not None and fit.estimate is not None  # noqa: S101  for the type checker
-    alignment = align(reference.estimate, fit.estimate)
-    second = fit.permuted(alignment.permutation).log_responsibilities
-    first = reference.log_responsibilities
-    if first is None or second is None or first.shape != second.shape:
-        raise ValueError("both fits must be of the same observations; got different numbers of soft assignments")
+    alignment = align(_estimate_of(reference), _estimate_of(fit))
+    first = _soft_assignments_of(reference)
+    second = _soft_assignments_of(fit.permuted(alignment.permutation))
+    if first.shape != second.shape:
+        raise ValueError(
+            f"both fits must be of the same observations; got {len(first)} and {len(second)} of them"
+        )
     return Agreement(alignment, assignment_distance(first, second))
+
+
+def _estimate_of(fit: Fit) -> NormalMixture:
+    if fit.estimate is None:
+        raise ValueError(
+            f"a fit must have an estimate to be compared; got status {fit.status}: {fit.message}"
+        )
+    return fit.estimate
+
+
+def _soft_assignments_of(fit: Fit) -> Array:
+    if fit.log_responsibilities is None:
+        raise ValueError(f"a fit must have soft assignments to be compared; got none from {fit.method}")
+    return fit.log_responsibilities
 
 
 def _errors(truth: NormalMixture, estimate: NormalMixture) -> Parameters:

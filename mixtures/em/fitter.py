@@ -14,7 +14,7 @@ from mixtures.em.loop import VARIANCE_FLOOR, Run
 from mixtures.em.modes import SliverRule
 from mixtures.em.search import Modes, Search
 from mixtures.em.starts import Start, draw_start
-from mixtures.model.arrays import Array
+from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator, check_fittable
 from mixtures.model.density import log_likelihood, log_responsibilities
 from mixtures.model.fit import Fit, Status
@@ -88,7 +88,7 @@ class EM:
         If a setting is of the wrong kind or outside its range.
     """
 
-    start: Start | str | NormalMixture | Sequence[Start | str] | None = None
+    start: str | NormalMixture | Sequence[str] | None = None
     n_starts: int | None = None
     tolerance: float = 1e-9
     max_iter: int = 10_000
@@ -98,8 +98,8 @@ class EM:
     def __post_init__(self) -> None:
         if self.start is not None and not isinstance(self.start, NormalMixture):
             object.__setattr__(self, "start", _as_starts(self.start))
-        _check_whole("n_starts", self.n_starts if self.n_starts is not None else 1)
-        _check_whole("max_iter", self.max_iter)
+        as_count("n_starts", 1 if self.n_starts is None else self.n_starts)
+        as_count("max_iter", self.max_iter)
         if isinstance(self.start, NormalMixture) and self.n_starts not in (None, 1):
             raise ValueError(f"n_starts must be 1 where start is a mixture; got {self.n_starts}")
         if not isinstance(self.tolerance, int | float):
@@ -146,7 +146,11 @@ class EM:
             _check_start(self.start, spec, z.shape[1])
             return search.from_start(scale.standardise_mixture(self.start))
         n_starts = self.n_starts or _N_STARTS
-        kinds = _default_kinds(z.shape[1], n_starts) if self.start is None else _cycle(self.start, n_starts)
+        kinds = (
+            _default_kinds(z.shape[1], n_starts)
+            if self.start is None
+            else _cycle(_as_starts(self.start), n_starts)
+        )
         if Start.QUANTILES in kinds and z.shape[1] > 1:
             raise ValueError("start must not be 'quantiles' for data in several dimensions")
         starts = [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
@@ -157,7 +161,9 @@ class EM:
         reported = _preferred(modes, self.allow_spurious)
         if reported is None:
             message = _say_collapse(modes, x)
-            return Fit(self.name, search.spec, Status.DEGENERATE, message=message, details=_details(search, modes))
+            return Fit(
+                self.name, search.spec, Status.DEGENERATE, message=message, details=_details(search, modes)
+            )
         certificate = certify(reported.mixture, search.x, search.spec.covariance)
         estimate = search.rule.scale.restore_mixture(reported.mixture)
         status, message = _judge(search, reported, certificate)
@@ -175,7 +181,7 @@ class EM:
 
 
 def _preferred(modes: Modes, allow_spurious: bool) -> Run | None:
-    """The run to report: the best sound one, a spurious one only where asked for or where there is no other."""
+    """The run to report: the best sound one; a spurious one where asked for, or where there is no other."""
     if modes.best is None or modes.spurious is None:
         return modes.spurious if modes.best is None else modes.best
     is_higher = modes.spurious.log_likelihood > modes.best.log_likelihood
@@ -204,8 +210,8 @@ def _say_collapse(modes: Modes, x: Array) -> str:
     else:
         place = "lost all its observations"
     return (
-        f"all {len(modes.runs)} starts were dropped: in the first, component {collapse.component + 1} {place}, "
-        f"its variance falling below {VARIANCE_FLOOR:g} of the data's own"
+        f"all {len(modes.runs)} starts were dropped: in the first, component {collapse.component + 1} "
+        f"{place}, its variance falling below {VARIANCE_FLOOR:g} of the data's own"
     )
 
 
@@ -215,10 +221,12 @@ def _warn(search: Search, modes: Modes, reported: Run) -> tuple[str, ...]:
         return ()
     height = other.log_likelihood + search.rule.scale.log_jacobian(len(search.x))
     sliver = search.rule.find(other.mixture) or 0
-    return (
-        f"a spurious maximum with log-likelihood {height:.6f} was set aside: its component {sliver + 1}, with "
-        f"{other.mixture.weights[sliver] * len(search.x):.1f} observations, is a sliver",
+    count = other.mixture.weights[sliver] * len(search.x)
+    warning = (
+        f"a spurious maximum with log-likelihood {height:.6f} was set aside: "
+        f"its component {sliver + 1}, with {count:.1f} observations, is a sliver"
     )
+    return (warning,)
 
 
 def _details(
@@ -236,7 +244,9 @@ def _details(
         n_reached_best=modes.n_reached_best,
         spurious=None if spurious is None else scale.restore_mixture(spurious.mixture),
         spurious_log_likelihood=np.nan if spurious is None else spurious.log_likelihood + jacobian,
-        log_likelihoods=np.array([np.nan if run.collapse else run.log_likelihood + jacobian for run in modes.runs]),
+        log_likelihoods=np.array(
+            [np.nan if run.collapse else run.log_likelihood + jacobian for run in modes.runs]
+        ),
     )
 
 
@@ -250,7 +260,7 @@ def _cycle(kinds: Sequence[Start], n_starts: int) -> list[Start]:
     return list(itertools.islice(itertools.cycle(kinds), n_starts))
 
 
-def _as_starts(start: Start | str | Sequence[Start | str]) -> tuple[Start, ...]:
+def _as_starts(start: str | Sequence[str]) -> tuple[Start, ...]:
     names = (start,) if isinstance(start, str) else start
     if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"start must be a kind of start, several of them, or a NormalMixture; got {start!r}")
@@ -258,13 +268,6 @@ def _as_starts(start: Start | str | Sequence[Start | str]) -> tuple[Start, ...]:
     if unknown:
         raise ValueError(f"start must be one of {', '.join(Start)}; got {unknown[0]!r}")
     return tuple(Start(name) for name in names)
-
-
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1; got {value}")
 
 
 def _check_start(start: NormalMixture, spec: MixtureSpec, d: int) -> None:
@@ -279,5 +282,9 @@ def _check_start(start: NormalMixture, spec: MixtureSpec, d: int) -> None:
         Covariance.SPHERICAL: start.covariances[:, :1, :1] * np.eye(d),
         Covariance.TIED: start.covariances[:1],
     }[spec.covariance]
-    if not np.allclose(start.covariances, target, rtol=1e-8, atol=1e-8 * float(np.abs(start.covariances).max())):
-        raise ValueError(f"start must have {spec.covariance} covariances, as the spec; got {start.covariances.tolist()}")
+    if not np.allclose(
+        start.covariances, target, rtol=1e-8, atol=1e-8 * float(np.abs(start.covariances).max())
+    ):
+        raise ValueError(
+            f"start must have {spec.covariance} covariances, as the spec; got {start.covariances.tolist()}"
+        )

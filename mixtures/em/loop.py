@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,15 @@ class Run:
         return self.log_likelihood + (self.remaining if math.isfinite(self.remaining) else 0.0)
 
 
-def run(x: Array, covariance: Covariance, start: NormalMixture, tolerance: float, max_iter: int) -> Run:
+def run(
+    x: Array,
+    covariance: Covariance,
+    start: NormalMixture,
+    *,
+    tolerance: float,
+    max_iter: int,
+    earlier: Sequence[float] = (),
+) -> Run:
     """Run EM from one start until the log-likelihood still to gain is below the tolerance.
 
     Parameters
@@ -83,19 +92,11 @@ def run(x: Array, covariance: Covariance, start: NormalMixture, tolerance: float
     tolerance : float
         Bound on the total log-likelihood still to gain, by Aitken's extrapolation.
     max_iter : int
-        Largest number of steps.
+        Largest number of steps, earlier ones included.
+    earlier : sequence of float
+        Log-likelihoods of the steps before `start`, where a run goes on.
     """
-    return _iterate(x, covariance, start, [], tolerance, max_iter)
-
-
-def resume(x: Array, covariance: Covariance, earlier: Run, tolerance: float, max_iter: int) -> Run:
-    """Go on with a run, to a tighter tolerance or more steps; its trace goes on too."""
-    return _iterate(x, covariance, earlier.mixture, earlier.trace[:-1].tolist(), tolerance, max_iter)
-
-
-def _iterate(
-    x: Array, covariance: Covariance, theta: NormalMixture, trace: list[float], tolerance: float, max_iter: int
-) -> Run:
+    theta, trace = start, list(earlier)
     while True:
         expectation = e_step(theta, x)
         trace.append(expectation.log_likelihood)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixtures.em.loop import Run, resume, run
+from mixtures.em.loop import Run, run
 from mixtures.em.modes import SliverRule
 from mixtures.em.starts import Start, draw_start
 from mixtures.model.arrays import Array
@@ -16,7 +16,10 @@ from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
-_N_SHORT, _SHORT_STEPS = 50, 10  # found 20 of 24 hard best modes where ten plain starts found 10, in the same time
+_N_SHORT, _SHORT_STEPS = (
+    50,
+    10,
+)  # found 20 of 24 hard best modes where ten plain starts found 10, in the same time
 _COARSE = 1e-2  # log-likelihood by which a coarse run may fall short of its mode
 _SLACK = 5 * _COARSE  # coarse runs this close to the best are finished before they are ranked
 #: Two mixtures are the same mode where n times the Bhattacharyya cost of aligning them is below this:
@@ -84,22 +87,21 @@ class Search:
         without meaning is seen and reported. Short runs before long ones after Biernacki, Celeux &
         Govaert (2003).
         """
-        runs = []
-        for _ in range(_N_SHORT):
-            theta = draw_start(Start.RANDOM_PARAMETERS, self.x, self.spec.n_components, self.spec.covariance, rng)
-            runs.append(run(self.x, self.spec.covariance, theta, _COARSE, min(_SHORT_STEPS, self.max_iter)))
+        k, covariance = self.spec.n_components, self.spec.covariance
+        starts = [draw_start(Start.RANDOM_PARAMETERS, self.x, k, covariance, rng) for _ in range(_N_SHORT)]
+        runs = [self._run(start, _COARSE, max_iter=_SHORT_STEPS) for start in starts]
         kept = sorted(runs, key=self._rank, reverse=True)[:n_kept]
         spurious = max((one for one in runs if self._is_spurious(one)), key=_height, default=None)
         return kept if spurious is None or spurious in kept else [*kept[:-1], spurious]
 
     def from_start(self, start: NormalMixture) -> Modes:
         """Find the mode that one start leads to."""
-        return self._sort_out([self._go_on(run(self.x, self.spec.covariance, start, math.inf, 0))])
+        return self._sort_out([self._run(start, self.tolerance)])
 
     def from_starts(self, starts: Sequence[NormalMixture], short: Sequence[Run] = ()) -> Modes:
         """Find the modes that starts and short runs lead to, and finish those that may be the best."""
-        begun = [*short, *(run(self.x, self.spec.covariance, start, math.inf, 0) for start in starts)]
-        runs = [self._go_on(one, _COARSE) for one in begun]
+        runs = [self._go_on(one, _COARSE) for one in short]
+        runs += [self._run(start, _COARSE) for start in starts]
         self._finish(runs, [i for i, one in enumerate(runs) if self._is_sound(one)])
         self._finish(runs, [i for i, one in enumerate(runs) if self._is_spurious(one)])
         return self._sort_out(runs)
@@ -112,20 +114,38 @@ class Search:
             if runs[i].forecast < highest - _SLACK:
                 break
             if not any(self._is_same_mode(runs[i], one) for one in finished):
-                runs[i] = self._go_on(runs[i])
+                runs[i] = self._go_on(runs[i], self.tolerance)
                 finished.append(runs[i])
 
     def _sort_out(self, runs: list[Run]) -> Modes:
         best = max((one for one in runs if self._is_sound(one)), key=_height, default=None)
         spurious = [one for one in runs if self._is_spurious(one)]
-        reached = 0 if best is None else sum(self._is_sound(one) and self._is_same_mode(one, best) for one in runs)
+        reached = (
+            0 if best is None else sum(self._is_sound(one) and self._is_same_mode(one, best) for one in runs)
+        )
         return Modes(tuple(runs), best, max(spurious, key=_height, default=None), len(spurious), reached)
 
-    def _go_on(self, earlier: Run, tolerance: float | None = None) -> Run:
-        if earlier.collapse is not None:
-            return earlier
-        tolerance = self.tolerance if tolerance is None else max(tolerance, self.tolerance)
-        return resume(self.x, self.spec.covariance, earlier, tolerance, self.max_iter)
+    def _run(
+        self,
+        start: NormalMixture,
+        tolerance: float,
+        max_iter: int | None = None,
+        earlier: Sequence[float] = (),
+    ) -> Run:
+        return run(
+            self.x,
+            self.spec.covariance,
+            start,
+            tolerance=max(tolerance, self.tolerance),
+            max_iter=min(max_iter or self.max_iter, self.max_iter),
+            earlier=earlier,
+        )
+
+    def _go_on(self, run: Run, tolerance: float) -> Run:
+        """Go on with a run to a tighter tolerance; its trace goes on too."""
+        if run.collapse is not None:
+            return run
+        return self._run(run.mixture, tolerance, earlier=run.trace[:-1].tolist())
 
     def _rank(self, run: Run) -> tuple[bool, float]:
         return self._is_sound(run), run.log_likelihood

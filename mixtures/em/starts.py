@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
@@ -25,13 +24,23 @@ class Start(StrEnum):
     QUANTILES = "quantiles"
 
 
-def draw_start(start: Start, x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
+def draw_start(
+    start: Start, x: Array, k: int, covariance: Covariance, rng: np.random.Generator
+) -> NormalMixture:
     """Draw a start of the given kind for standardised observations (n, d)."""
-    return _STARTS[start](x, k, covariance, rng)
+    match start:
+        case Start.RANDOM_PARAMETERS:
+            return random_parameters(x, k, covariance, rng)
+        case Start.RANDOM_RESPONSIBILITIES:
+            return random_responsibilities(x, k, covariance, rng)
+        case Start.KMEANS:
+            return kmeans_plus_plus(x, k, covariance, rng)
+        case Start.QUANTILES:
+            return quantiles(x, k, covariance)
 
 
 def random_parameters(x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
-    """Means uniform over the data's range, sds from 1/20 of the data's own up to all of it, random weights."""
+    """Means uniform over the data's range, sds from 1/20 of the data's own to all of it, random weights."""
     d = x.shape[1]
     means = rng.uniform(x.min(axis=0), x.max(axis=0), size=(k, d))
     sds = np.exp(rng.uniform(np.log(_SMALLEST_SD), 0.0, size=k))
@@ -40,7 +49,9 @@ def random_parameters(x: Array, k: int, covariance: Covariance, rng: np.random.G
     return NormalMixture.unchecked(rng.dirichlet(np.full(k, 2.0)), means, _spheres(sds**2, d))
 
 
-def random_responsibilities(x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
+def random_responsibilities(
+    x: Array, k: int, covariance: Covariance, rng: np.random.Generator
+) -> NormalMixture:
     """Soft assignments uniform over the simplex, and the parameters that the M-step makes of them."""
     return m_step(covariance, x, rng.dirichlet(np.ones(k), size=len(x)))
 
@@ -53,11 +64,13 @@ def kmeans_plus_plus(x: Array, k: int, covariance: Covariance, rng: np.random.Ge
     centres = _spread_out(x, k, rng)
     for _ in range(_LLOYD_ITERATIONS):
         nearest = _squared_distances(x, centres).argmin(axis=1)
-        centres = np.array([x[nearest == j].mean(axis=0) if (nearest == j).any() else centres[j] for j in range(k)])
+        centres = np.array(
+            [x[nearest == j].mean(axis=0) if (nearest == j).any() else centres[j] for j in range(k)]
+        )
     return _from_clusters(x, _squared_distances(x, centres).argmin(axis=1), centres, covariance)
 
 
-def quantiles(x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
+def quantiles(x: Array, k: int, covariance: Covariance) -> NormalMixture:
     """Cut the sorted observations, univariate, into k groups of equal size; nothing is random."""
     groups = np.empty(len(x), dtype=np.int64)
     groups[np.argsort(x[:, 0], kind="stable")] = np.arange(len(x)) * k // len(x)
@@ -70,13 +83,13 @@ def _from_clusters(x: Array, groups: np.ndarray, centres: Array, covariance: Cov
     sizes = np.bincount(groups, minlength=k) + 1.0  # an empty cluster still gets a weight
     within = x - centres[groups]
     pooled = m_step(covariance, within, np.ones((len(x), 1))).covariances[0]
-    if np.linalg.eigvalsh(pooled)[0] < 1e-6:  # as many clusters as distinct points: fall back to the data's scale
+    if np.linalg.eigvalsh(pooled)[0] < 1e-6:  # as many clusters as distinct points
         pooled = np.eye(d) / k**2
     return NormalMixture.unchecked(sizes / sizes.sum(), centres, np.repeat(pooled[None], k, axis=0))
 
 
 def _spread_out(x: Array, k: int, rng: np.random.Generator) -> Array:
-    """k observations, each drawn with probability in proportion to its squared distance from those before."""
+    """Draw k observations, each in proportion to its squared distance from those before."""
     chosen = [int(rng.integers(len(x)))]
     while len(chosen) < k:
         distances = _squared_distances(x, x[chosen]).min(axis=1)
@@ -91,11 +104,3 @@ def _squared_distances(x: Array, centres: Array) -> Array:
 
 def _spheres(variances: Array, d: int) -> Array:
     return variances[:, None, None] * np.eye(d)
-
-
-_STARTS: dict[Start, Callable[[Array, int, Covariance, np.random.Generator], NormalMixture]] = {
-    Start.RANDOM_PARAMETERS: random_parameters,
-    Start.RANDOM_RESPONSIBILITIES: random_responsibilities,
-    Start.KMEANS: kmeans_plus_plus,
-    Start.QUANTILES: quantiles,
-}

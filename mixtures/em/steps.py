@@ -45,9 +45,7 @@ def m_step(covariance: Covariance, x: Array, responsibilities: Array) -> NormalM
     counts = responsibilities.sum(axis=0) + _EMPTY
     means = (responsibilities.T @ x) / counts[:, None]
     scatters = _scatters(x, means, responsibilities)
-    return NormalMixture.unchecked(
-        counts / counts.sum(), means, _structured(covariance, scatters, counts)
-    )
+    return NormalMixture.unchecked(counts / counts.sum(), means, _structured(covariance, scatters, counts))
 
 
 def _scatters(x: Array, means: Array, responsibilities: Array) -> Array:
@@ -70,4 +68,5 @@ def _structured(covariance: Covariance, scatters: Array, counts: Array) -> Array
         return covariances
     if covariance == Covariance.DIAGONAL:
         return covariances * np.eye(d)
-    return np.trace(covariances, axis1=1, axis2=2)[:, None, None] / d * np.eye(d)
+    mean_variances: Array = np.trace(covariances, axis1=1, axis2=2) / d
+    return mean_variances[:, None, None] * np.eye(d)

@@ -35,6 +35,23 @@ def as_floats(name: str, values: ArrayLike, ndim: int) -> Array:
     return array
 
 
+def as_count(name: str, value: object, least: int = 1) -> int:
+    """Return a whole number as an int.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a whole number.
+    ValueError
+        If it is below `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number; got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}; got {value}")
+    return int(value)
+
+
 def freeze[T: np.generic](array: NDArray[T]) -> NDArray[T]:
     """Mark `array` read-only and return it."""
     array.setflags(write=False)
@@ -47,7 +64,9 @@ def _kind(raw: NDArray[Any]) -> str:
     if raw.dtype.kind == "O":
         others = (type(value).__name__ for value in raw.flat if not isinstance(value, int | float))
         return next(others, "an array of Python objects")
-    return {"U": "text", "S": "bytes", "c": "complex numbers", "M": "dates"}.get(raw.dtype.kind, str(raw.dtype))
+    return {"U": "text", "S": "bytes", "c": "complex numbers", "M": "dates"}.get(
+        raw.dtype.kind, str(raw.dtype)
+    )
 
 
 def _first_not_finite(array: Array) -> str:

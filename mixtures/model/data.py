@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, Integers, as_floats, freeze
+from mixtures.model.arrays import Array, Integers, as_count, as_floats, freeze
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance, MixtureSpec
 
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 UNLABELLED = -1
 
 #: What pandas finds in a column that it would turn into numbers, although they are none.
-_NOT_NUMBERS = {"boolean": "true and false", "datetime64": "dates", "datetime": "dates", "timedelta64": "durations"}
+_NOT_NUMBERS = {
+    "boolean": "true and false",
+    "datetime64": "dates",
+    "datetime": "dates",
+    "timedelta64": "durations",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,11 +169,7 @@ def simulate(mixture: NormalMixture, n: int, rng: np.random.Generator | int) -> 
     ValueError
         If `n` is below 1.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"n must be a whole number; got {n!r}")
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
-    rng = as_generator(rng)
+    n, rng = as_count("n", n), as_generator(rng)
     labels = rng.choice(mixture.n_components, size=n, p=mixture.weights)
     noise = rng.standard_normal((n, mixture.n_dims))
     factors = np.linalg.cholesky(mixture.covariances)
@@ -180,9 +181,7 @@ def as_generator(rng: np.random.Generator | int) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
-        if rng < 0:
-            raise ValueError(f"a seed must not be negative; got {rng}")
-        return np.random.default_rng(int(rng))
+        return np.random.default_rng(as_count("a seed", rng, least=0))
     raise TypeError(f"rng must be a numpy.random.Generator or an int; got {type(rng).__name__}")
 
 
@@ -216,11 +215,15 @@ def read_data(path: str | Path, columns: list[str], label_column: str | None = N
     frame = _read_frame(Path(path))
     for name in [*columns, *([label_column] if label_column else [])]:
         if name not in frame.columns:
-            raise ValueError(f"{path}: column {name!r} must be in the file; got {', '.join(map(str, frame.columns))}")
+            raise ValueError(
+                f"{path}: column {name!r} must be in the file; got {', '.join(map(str, frame.columns))}"
+            )
     x = np.column_stack([_numbers(path, frame[name]) for name in columns])
     complete = ~np.isnan(x).any(axis=1)
     if not complete.any():
-        raise ValueError(f"{path}: {', '.join(columns)} must have at least one complete row; got {len(x)} without")
+        raise ValueError(
+            f"{path}: {', '.join(columns)} must have at least one complete row; got {len(x)} without"
+        )
     labels, groups = _groups(frame[label_column][complete]) if label_column else (None, ())
     return DataFile(
         dataset=Dataset(x[complete], labels),
@@ -233,7 +236,7 @@ def read_data(path: str | Path, columns: list[str], label_column: str | None = N
 
 
 def write_data(path: str | Path, dataset: Dataset) -> None:
-    """Write a data set as CSV: x (or x1, x2, ... in several dimensions) and, where known, component from 1."""
+    """Write a data set as CSV: x (or x1, x2, ...) and, where they are known, components from 1."""
     import pandas as pd
 
     d = dataset.x.shape[1]
@@ -252,7 +255,9 @@ def read_mixture(path: str | Path) -> NormalMixture:
     path = Path(path)
     readers = {".toml": NormalMixture.from_toml, ".json": NormalMixture.from_json}
     if path.suffix not in readers:
-        raise ValueError(f"{path}: a mixture file must end in .toml or .json; got {path.suffix or 'no ending'}")
+        raise ValueError(
+            f"{path}: a mixture file must end in .toml or .json; got {path.suffix or 'no ending'}"
+        )
     try:
         return readers[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -266,7 +271,9 @@ def _as_labels(labels: ArrayLike, n: int) -> Integers:
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels must be whole numbers; got {array.dtype}")
     if array.shape != (n,):
-        raise ValueError(f"labels must have one entry for each of the {n} observations; got shape {array.shape}")
+        raise ValueError(
+            f"labels must have one entry for each of the {n} observations; got shape {array.shape}"
+        )
     if array.min() < UNLABELLED:
         raise ValueError(f"labels must be at least {UNLABELLED}; got {array.min()}")
     return np.array(array, dtype=np.int64)
@@ -301,7 +308,8 @@ def _numbers(path: str | Path, column: pd.Series) -> Array:
     if len(wrong):
         value = column.iloc[wrong[0]]
         raise ValueError(
-            f"{path}: column {column.name!r} must hold finite numbers; got {str(value)!r} in data row {wrong[0] + 1}"
+            f"{path}: column {column.name!r} must hold finite numbers; "
+            f"got {str(value)!r} in data row {wrong[0] + 1}"
             + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
         )
     return numbers

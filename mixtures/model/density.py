@@ -42,7 +42,9 @@ def component_log_densities(mixture: NormalMixture, x: Array) -> Array:
     """
     n, d = x.shape
     log_densities = np.empty((n, mixture.n_components))
-    for j, (mean, factor) in enumerate(zip(mixture.means, np.linalg.cholesky(mixture.covariances), strict=True)):
+    for j, (mean, factor) in enumerate(
+        zip(mixture.means, np.linalg.cholesky(mixture.covariances), strict=True)
+    ):
         z = (x - mean) / factor[0, 0] if d == 1 else np.linalg.solve(factor, (x - mean).T).T
         log_det = 2 * np.log(factor.diagonal()).sum()
         log_densities[:, j] = -0.5 * (d * _LOG_TWO_PI + log_det + np.einsum("nd,nd->n", z, z))
@@ -90,7 +92,9 @@ def log_responsibilities(mixture: NormalMixture, x: ArrayLike) -> Array:
     Parameters and errors are those of `log_density`.
     """
     joint = joint_log_densities(mixture, as_observations(x, mixture.n_dims))
-    joint -= joint.max(axis=1, keepdims=True)  # far out, where densities are tiny, their ratios keep their digits
+    joint -= joint.max(
+        axis=1, keepdims=True
+    )  # far out, where densities are tiny, their ratios keep their digits
     return joint - log_sum_exp(joint)[:, None]
 
 

@@ -58,7 +58,9 @@ def bhattacharyya_distances(reference: NormalMixture, estimate: NormalMixture) -
     delta = reference.means[:, None] - estimate.means[None]
     pooled = (reference.covariances[:, None] + estimate.covariances[None]) / 2
     quadratic = np.einsum("ijd,ijd->ij", delta, np.linalg.solve(pooled, delta[..., None])[..., 0])
-    log_dets = np.linalg.slogdet(reference.covariances)[1][:, None] + np.linalg.slogdet(estimate.covariances)[1]
+    log_dets = (
+        np.linalg.slogdet(reference.covariances)[1][:, None] + np.linalg.slogdet(estimate.covariances)[1]
+    )
     return quadratic / 8 + (np.linalg.slogdet(pooled)[1] - log_dets / 2) / 2
 
 

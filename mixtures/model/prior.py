@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -291,11 +291,13 @@ class Prior:
             means = self.means.sample(k, rng)
             if (np.diff(means) > 0).all():
                 return means
-        raise ValueError(f"the prior must put its means in order now and then; got none in {_MAX_TRIES} draws")
+        raise ValueError(
+            f"the prior must put its means in order now and then; got none in {_MAX_TRIES} draws"
+        )
 
     def _hyperparameters(self) -> list[Array]:
         parts = (self.weights, self.means, self.sds)
-        return [getattr(part, name) for part in parts for name in part.__slots__]
+        return [getattr(part, field.name) for part in parts for field in fields(part)]
 
     def _check(self, n_components: int) -> None:
         if self.n_components not in (None, n_components):
@@ -308,10 +310,10 @@ def _family(name: str, entry: Any) -> Any:
         raise ValueError(f"{name} must be a table with one of {', '.join(families)}; got {entry!r}")
     family, numbers = next(iter(entry.items()))
     kind = families[family]
-    n_numbers = len(kind.__slots__)
-    arguments = [numbers] if n_numbers == 1 else numbers
-    if not isinstance(arguments, list) or len(arguments) != n_numbers:
-        raise ValueError(f"{name}.{family} must be {' and '.join(kind.__slots__)}; got {numbers!r}")
+    names = [field.name for field in fields(kind)]
+    arguments = [numbers] if len(names) == 1 else numbers
+    if not isinstance(arguments, list) or len(arguments) != len(names):
+        raise ValueError(f"{name}.{family} must be {' and '.join(names)}; got {numbers!r}")
     try:
         return kind(*arguments)
     except (TypeError, ValueError) as error:

@@ -58,7 +58,9 @@ class Scale:
         """Return the mixture of the standardised variable."""
         half = np.linalg.solve(self.factor, mixture.covariances)
         return NormalMixture.unchecked(
-            mixture.weights, self.standardise(mixture.means), _symmetric(np.linalg.solve(self.factor, half.mT))
+            mixture.weights,
+            self.standardise(mixture.means),
+            _symmetric(np.linalg.solve(self.factor, half.mT)),
         )
 
     def restore_mixture(self, mixture: NormalMixture) -> NormalMixture:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from enum import StrEnum
+
+from mixtures.model.arrays import as_count
 
 
 class Covariance(StrEnum):
@@ -44,7 +45,7 @@ class MixtureSpec:
     covariance: Covariance = Covariance.FULL
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n_components", _as_count(self.n_components))
+        object.__setattr__(self, "n_components", as_count("n_components", self.n_components))
         try:
             object.__setattr__(self, "covariance", Covariance(self.covariance))
         except ValueError:
@@ -61,15 +62,3 @@ class MixtureSpec:
             Covariance.TIED: d * (d + 1) // 2,
         }[self.covariance]
         return (k - 1) + k * d + n_covariance
-
-
-def _as_count(value: object) -> int:
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"n_components must be a whole number; got {value!r}") from None
-    if isinstance(value, bool):
-        raise TypeError(f"n_components must be a whole number; got {value!r}")
-    if count < 1:
-        raise ValueError(f"n_components must be at least 1; got {count}")
-    return count

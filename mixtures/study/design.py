@@ -255,7 +255,7 @@ class Study(_Table):
 
     def _check_names(self, claim: Claim) -> None:
         methods = [method.name for method in self.method]
-        named = {
+        named: dict[str, tuple[list[Any], list[Any]]] = {
             "method": ([claim.method], methods),
             "versus": ([claim.versus] if claim.versus else [], methods),
             "truth": (claim.truth or [], [truth.name for truth in self.grid.truth]),
@@ -267,7 +267,9 @@ class Study(_Table):
         if claim.versus == claim.method:
             raise ValueError(f"claim {claim.id!r}: versus must be another method; got {claim.versus!r}")
         if (claim.component or 1) > self.components:
-            raise ValueError(f"claim {claim.id!r}: component must be at most {self.components}; got {claim.component}")
+            raise ValueError(
+                f"claim {claim.id!r}: component must be at most {self.components}; got {claim.component}"
+            )
 
     @property
     def spec(self) -> MixtureSpec:
@@ -280,7 +282,12 @@ class Study(_Table):
         return [self._condition(truth, n) for truth in self.grid.truth for n in self.grid.n]
 
     def _condition(self, truth: Truth, n: int) -> Condition:
-        content = {"truth": truth.content(), "n": n, "components": self.components, "covariance": self.covariance}
+        content = {
+            "truth": truth.content(),
+            "n": n,
+            "components": self.components,
+            "covariance": self.covariance,
+        }
         return Condition(truth, n, self.spec, key_of(content))
 
     def replicates_of(self, method: Method, most: int | None = None) -> int:
@@ -353,7 +360,9 @@ def _plain(value: Any) -> Any:
 def _say(error: ValidationError) -> list[str]:
     lines = []
     for one in error.errors():
-        key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in one["loc"]).lstrip(".")
+        key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in one["loc"]).lstrip(
+            "."
+        )
         rule = one["msg"].removeprefix("Value error, ")
         came = "" if one["type"] in ("missing", "value_error") else f"; got {_short(one['input'])}"
         lines.append(f"{key}: {rule}{came}" if key else rule)
@@ -374,7 +383,9 @@ def _distinct[T](kind: str, entries: list[T], key: str = "name") -> list[T]:
     names = [getattr(entry, key) for entry in entries]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
-        raise ValueError(f"each {kind} must have a {key} of its own; got {repeated[0]!r} {len(repeated)} times")
+        raise ValueError(
+            f"each {kind} must have a {key} of its own; got {repeated[0]!r} {len(repeated)} times"
+        )
     return entries
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 #: One thread each for linear algebra inside a worker: the workers already fill the cores.
-_WORKER_ENVIRONMENT = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+_WORKER_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
 _IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
 
 
@@ -24,7 +24,9 @@ class Lost:
     reason: str
 
 
-def run_tasks[T, R](tasks: Iterable[T], work: Callable[[T], R], n_workers: int) -> Iterator[tuple[T, R | Lost]]:
+def run_tasks[T, R](
+    tasks: Iterable[T], work: Callable[[T], R], n_workers: int
+) -> Iterator[tuple[T, R | Lost]]:
     """Do tasks and yield each with its result as it is done.
 
     With one worker the tasks run in this process, one after another. A task whose worker dies is
@@ -46,13 +48,17 @@ def run_tasks[T, R](tasks: Iterable[T], work: Callable[[T], R], n_workers: int) 
         yield from _in_processes(iter(tasks), work, n_workers)
 
 
-def _in_processes[T, R](tasks: Iterator[T], work: Callable[[T], R], n_workers: int) -> Iterator[tuple[T, R | Lost]]:
+def _in_processes[T, R](
+    tasks: Iterator[T], work: Callable[[T], R], n_workers: int
+) -> Iterator[tuple[T, R | Lost]]:
     from loky.process_executor import BrokenProcessPool
 
     executor = _executor(n_workers)
     pending: dict[Future[R], T] = {}
     try:
-        for task in itertools.islice(tasks, 2 * n_workers):  # a window: little is in flight when a worker dies
+        for task in itertools.islice(
+            tasks, 2 * n_workers
+        ):  # a window: little is in flight when a worker dies
             pending[executor.submit(work, task)] = task
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)

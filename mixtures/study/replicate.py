@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from mixtures.comparison.assignments import AssignmentScores, Reliability
 from mixtures.comparison.recovery import Recovery, agree, compare
@@ -78,7 +79,9 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
     try:
         recovery = _recovery(replicate, attempted.fit)
     except Exception as error:  # noqa: BLE001  as for an engine: nothing may lose the replicate
-        lost = Fit(attempted.fit.method, attempted.fit.spec, Status.ERROR, message=f"in the comparison: {error}")
+        lost = Fit(
+            attempted.fit.method, attempted.fit.spec, Status.ERROR, message=f"in the comparison: {error}"
+        )
         attempted, recovery = Attempt(lost, attempted.seconds, type(error).__name__), None
     fit, condition = attempted.fit, replicate.condition
     rows.fits.append(
@@ -141,7 +144,7 @@ def _recovery(replicate: Replicate, fit: Fit) -> Recovery | None:
     return None if fit.estimate is None else compare(replicate.truth, replicate.dataset, fit)
 
 
-def _measures(recovery: Recovery) -> dict[str, float | int | bool]:
+def _measures(recovery: Recovery) -> dict[str, Any]:
     oracle = recovery.to_oracle
     return {
         "log_likelihood": recovery.fit.log_likelihood,
@@ -159,10 +162,10 @@ def _measures(recovery: Recovery) -> dict[str, float | int | bool]:
     }
 
 
-def _scores(prefix: str, scores: AssignmentScores | None) -> dict[str, float | int | bool]:
+def _scores(prefix: str, scores: AssignmentScores | None) -> dict[str, Any]:
     if scores is None:
         return {}
-    named: dict[str, float | int | bool] = {
+    named: dict[str, Any] = {
         f"{prefix}log_score": scores.log_score,
         f"{prefix}brier": scores.brier,
         f"{prefix}error_rate": scores.error_rate,

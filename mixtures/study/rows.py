@@ -94,7 +94,10 @@ class ReliabilityRow(Key):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRow(Key):
-    """One soft assignment of an exemplary replicate; `x` is the first column; method "oracle" is at the truth."""
+    """One soft assignment of an exemplary replicate; method "oracle" is at the truth.
+
+    `x` is the first column of the observation; `label` its true component, from 1, or -1.
+    """
 
     observation: int
     component: int

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from mixtures.model.arrays import as_count
 from mixtures.model.fit import Fit, Status
 from mixtures.study.design import Condition, Method, Study, read_text
 from mixtures.study.executors import Lost, run_tasks
@@ -101,14 +102,14 @@ def run(
     parsed = study if isinstance(study, Study) else Study.from_toml(text, str(study))
     for method in parsed.method:
         build(method)  # a wrong setting is found before anything is written
-    n_workers = _checked("n_workers", n_workers, os.cpu_count() or 1)
-    most = _checked("replicates", replicates, None)
+    n_workers = as_count("n_workers", os.cpu_count() if n_workers is None else n_workers)
+    most = None if replicates is None else as_count("replicates", replicates)
     store = Store.prepare(folder, text)
     stored = store.done()
     tasks = plan(parsed, store, most)
     statuses: Counter[str] = Counter()
     n_done, n_total = 0, sum(task.n_fits for task in tasks)
-    report = on_progress or (lambda progress: None)
+    report = on_progress or _ignore
     report(Progress(0, n_total, len(stored), Counter()))
     for task, result in run_tasks(tasks, work, min(n_workers, max(len(tasks), 1))):
         rows = _as_lost(task, result) if isinstance(result, Lost) else result
@@ -170,7 +171,8 @@ def _jobs(
         pairs = tuple(
             (first, second)
             for first, second in combinations(names, 2)
-            if (second in fits or first in fits) and (condition.key, index, keys[second], keys[first]) not in paired
+            if (second in fits or first in fits)
+            and (condition.key, index, keys[second], keys[first]) not in paired
         )
         yield Job(index, fits, pairs)
 
@@ -185,6 +187,10 @@ def _tasks(study: Study, condition: Condition, jobs: list[Job]) -> Iterator[Task
         yield Task(study.seed, condition, tuple(study.method), tuple(alike))
 
 
+def _ignore(_: Progress) -> None:
+    """Show no progress."""
+
+
 def _as_lost(task: Task, lost: Lost) -> Rows:
     rows = Rows.empty()
     keys = {method.name: method.key for method in task.methods}
@@ -194,13 +200,3 @@ def _as_lost(task: Task, lost: Lost) -> Rows:
             fit = Fit(name, task.condition.spec, Status.WORKER_LOST, message=lost.reason)
             record(rows, keys[name], replicate, Attempt(fit, float("nan")))
     return rows
-
-
-def _checked[D](name: str, value: int | None, default: D) -> int | D:
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1; got {value}")
-    return value

@@ -60,7 +60,9 @@ class Store:
             raise ValueError(f"{folder}: the folder must hold results of a study; got none")
         version = store.manifest().get("schema_version")
         if version != SCHEMA_VERSION:
-            raise ValueError(f"{folder}: the results must be of schema version {SCHEMA_VERSION}; got {version}")
+            raise ValueError(
+                f"{folder}: the results must be of schema version {SCHEMA_VERSION}; got {version}"
+            )
         return store
 
     @classmethod
@@ -91,7 +93,9 @@ class Store:
                     + ". To start afresh, give another folder"
                 )
         elif store.folder.is_dir() and any(store.folder.iterdir()):
-            raise ValueError(f"{folder}: the folder must be empty or hold results of the study; got other files")
+            raise ValueError(
+                f"{folder}: the folder must be empty or hold results of the study; got other files"
+            )
         try:
             store._write_heads(study, text)
         except OSError as error:
@@ -136,7 +140,6 @@ class Store:
         ValueError
             Naming the part, if one cannot be read.
         """
-        import pandas as pd
         import pyarrow as pa
 
         parts = [_read_part(path) for path in sorted((self.folder / "rows" / kind).glob("*.parquet"))]
@@ -153,7 +156,9 @@ class Store:
         """Condition, replicate and the two methods of every stored pair."""
         frame = self.read("pairs")
         return set(
-            zip(frame["condition"], frame["replicate"].tolist(), frame["method"], frame["versus"], strict=True)
+            zip(
+                frame["condition"], frame["replicate"].tolist(), frame["method"], frame["versus"], strict=True
+            )
         )
 
     def _write_heads(self, study: Study, text: str) -> None:
@@ -184,7 +189,9 @@ def list_changes(earlier: Study, study: Study) -> list[str]:
     methods = {method.name: method.content() for method in earlier.method}
     changes += _compare("method", methods, {method.name: method.content() for method in study.method})
     claims = {claim.id: claim.model_dump(exclude={"text"}) for claim in earlier.claim}
-    changes += _compare("claim", claims, {claim.id: claim.model_dump(exclude={"text"}) for claim in study.claim})
+    changes += _compare(
+        "claim", claims, {claim.id: claim.model_dump(exclude={"text"}) for claim in study.claim}
+    )
     return changes
 
 

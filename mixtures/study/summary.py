@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -229,7 +229,8 @@ def _parameters(study: Study, condition: Condition, rows: Tables) -> Iterator[Pa
     fits = rows.fits.set_index(["method", "replicate"])["status"]
     for method in study.method:
         own = rows.parameters[rows.parameters["method"] == method.name]
-        for (parameter, component, axis), cell in own.groupby(["parameter", "component", "axis"], sort=False):
+        for place, cell in own.groupby(["parameter", "component", "axis"], sort=False):
+            parameter, component, axis = cast("tuple[str, int, int]", place)
             statuses = fits.loc[method.name].loc[cell["replicate"]].to_numpy()
             is_constant = condition.truth.prior is None
             truth = float(cell["truth"].iloc[0]) if is_constant else None
@@ -237,7 +238,7 @@ def _parameters(study: Study, condition: Condition, rows: Tables) -> Iterator[Pa
             yield ParameterSummary(
                 condition,
                 method.name,
-                str(parameter),
+                parameter,
                 int(component),
                 int(axis),
                 truth,
@@ -277,7 +278,9 @@ def _fits(study: Study, condition: Condition, rows: Tables) -> Iterator[FitSumma
         yield FitSummary(condition, method.name, measures)
     first = rows.fits[rows.fits["method"] == study.method[0].name]
     oracle = {name: mean(first[f"oracle_{name}"].to_numpy(dtype=float)) for name in _ORACLE_MEASURES}
-    yield FitSummary(condition, ORACLE, oracle | {"bayes_error": mean(first["bayes_error"].to_numpy(dtype=float))})
+    yield FitSummary(
+        condition, ORACLE, oracle | {"bayes_error": mean(first["bayes_error"].to_numpy(dtype=float))}
+    )
 
 
 def _pairs(study: Study, condition: Condition, rows: Tables) -> Iterator[PairSummary]:
@@ -315,13 +318,15 @@ def _parameter_differences(
     a = parameters[parameters["method"] == method].set_index(keys)
     b = parameters[parameters["method"] == versus].set_index(keys)
     joined = a.join(b, how="inner", lsuffix="_a", rsuffix="_b")
-    for (parameter, component, axis), cell in joined.groupby(keys[:3], sort=False):
-        place = (str(parameter), int(component), int(axis))
+    for group, cell in joined.groupby(keys[:3], sort=False):
+        parameter, component, axis = cast("tuple[str, int, int]", group)
+        place = (parameter, int(component), int(axis))
         error_a, error_b = (cell[f"estimate_{side}"] - cell[f"truth_{side}"] for side in "ab")
         yield ("bias", *place), paired_difference(error_a, error_b)
         yield ("mse", *place), paired_difference(error_a**2, error_b**2)
         covers = [
-            (cell[f"lower_{side}"] <= cell[f"truth_{side}"]) & (cell[f"truth_{side}"] <= cell[f"upper_{side}"])
+            (cell[f"lower_{side}"] <= cell[f"truth_{side}"])
+            & (cell[f"truth_{side}"] <= cell[f"upper_{side}"])
             for side in "ab"
         ]
         if all(cell[f"lower_{side}"].notna().any() for side in "ab"):
@@ -329,10 +334,11 @@ def _parameter_differences(
 
 
 def _calibration(condition: Condition, rows: Tables) -> Iterator[CalibrationBin]:
-    for (method, index), cell in rows.reliability.groupby(["method", "bin"]):
+    for group, cell in rows.reliability.groupby(["method", "bin"]):
+        method, index = cast("tuple[str, int]", group)
         yield CalibrationBin(
             condition,
-            str(method),
+            method,
             int(index),
             int(cell["count"].sum()),
             float(cell["assigned"].sum() / cell["count"].sum()),
@@ -381,7 +387,10 @@ def _find_difference(summary: Summary, claim: Claim, condition: Condition) -> It
         yield condition.name, _signed(sign, pair.differences.get(claim.measure, missing))
     else:
         for (measure, parameter, component, axis), difference in pair.parameter_differences.items():
-            if (measure, parameter) == (claim.measure, claim.parameter) and claim.component in (None, component):
+            if (measure, parameter) == (claim.measure, claim.parameter) and claim.component in (
+                None,
+                component,
+            ):
                 yield f"{condition.name}, {_place(parameter, component, axis)}", _signed(sign, difference)
 
 
