@@ -30,6 +30,13 @@ def random_mixture(rng, k, d, covariance="full", spread=2.5):
     return NormalMixture(weights, spread * rng.normal(size=(k, d)), random_covariances(rng, k, d, covariance))
 
 
+def two_components(rng, d, covariance, separation=3.0):
+    """Two components of a structure, the given Mahalanobis distance apart, with weights .4 and .6."""
+    shape = random_covariances(rng, 1, d, covariance)[0]
+    direction = np.linalg.cholesky(shape) @ np.full(d, separation / math.sqrt(d))
+    return NormalMixture([0.4, 0.6], [np.zeros(d), direction], [shape, shape])
+
+
 def normal_density(x, mean, covariance):
     """Density of one normal at one point, by the formula in the textbook."""
     delta = x - mean
@@ -138,7 +145,7 @@ def numerical_gradient(function, p, h=1e-3):
     return (4 * at(h) - at(2 * h)) / 3
 
 
-def numerical_hessian(function, p, h=2e-3):
+def numerical_hessian(function, p, h=5e-4):
     """Hessian at 0 by central differences, extrapolated once (error h^4)."""
 
     def at(step):
