@@ -201,7 +201,7 @@ def test_a_generator_moves_on():
         (0, 1, ValueError, "n must be at least 1; got 0"),
         (2.5, 1, TypeError, "n must be a whole number; got 2.5"),
         (True, 1, TypeError, "n must be a whole number; got True"),
-        (5, -1, ValueError, "a seed must not be negative; got -1"),
+        (5, -1, ValueError, "a seed must be at least 0; got -1"),
         (5, None, TypeError, "rng must be a numpy.random.Generator or an int; got NoneType"),
         (5, True, TypeError, "got bool"),
         (5, 1.5, TypeError, "got float"),
