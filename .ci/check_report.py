@@ -41,7 +41,7 @@ def missing(study: dict, page: str) -> list[str]:
     absent = [f"the words {words!r}" for words in wanted if not any(words in p for p in reader.passages)]
     return absent + [
         f"a verdict on the claim {claim['id']!r}"
-        for claim in study["claims"]
+        for claim in study["claim"]
         if not any(claim["id"] in p and VERDICTS.search(p) for p in reader.passages)
     ]
 
