@@ -128,7 +128,8 @@ def show_status(folder: Path) -> None:
 @click.option("--out", type=_PATH, required=True, help="CSV file to write.")
 def simulate_data(spec: Path, n: int, seed: int, out: Path) -> None:
     """Draw observations, with their components, from the mixture in SPEC (.toml or .json)."""
-    from mixtures.model.data import read_mixture, simulate, write_data
+    from mixtures.model.data import simulate
+    from mixtures.model.files import read_mixture, write_data
 
     write_data(out, simulate(read_mixture(spec), n, seed))
     click.echo(f"{n} observations: {out}")

@@ -15,42 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.model.spec import Covariance, MixtureSpec
-
-PARAMETERS = ("weights", "means", "variances")
-PARAMETER_MEASURES = (
-    "bias",
-    "relative_bias",
-    "empirical_se",
-    "mse",
-    "rmse",
-    "coverage",
-    "model_se",
-    "interval_width",
-)
-FIT_MEASURES = (
-    "hellinger",
-    "kl",
-    "total_variation",
-    "log_score",
-    "brier",
-    "error_rate",
-    "adjusted_rand_index",
-    "calibration_error",
-    "failure_rate",
-    "seconds",
-)
-PAIR_MEASURES = ("soft_assignment_distance", "hard_assignment_disagreement")
-#: Measures that a paired difference between two methods is defined for.
-DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name != "failure_rate"))
+from mixtures.study.claim import Claim, StudyTable, one_of
 
 
-class _Table(BaseModel):
-    """A table of a study file: keys are known, kinds are exact, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
-
-
-class Truth(_Table):
+class Truth(StudyTable):
     """A true mixture, or a prior that true mixtures are drawn from."""
 
     name: str = Field(min_length=1)
@@ -80,7 +48,7 @@ class Truth(_Table):
         return _as_value_error(Prior.from_dict, self.content()["prior"])
 
 
-class Grid(_Table):
+class Grid(StudyTable):
     """Conditions of the study: every true mixture with every number of observations."""
 
     n: list[int] = Field(min_length=1)
@@ -123,57 +91,6 @@ class Method(BaseModel):
         return key_of(self.content())
 
 
-class Claim(_Table):
-    """A statement about a measure, made before the study ran, that its replicates can refute.
-
-    The claim is about every condition that `truth` and `n` name, all of them by default, and about
-    every component, or the one given. It says that the measure lies `below`, `above` or `between`
-    numbers; with `versus`, that the paired difference of the two methods does.
-    """
-
-    id: str = Field(min_length=1)
-    text: str = Field(min_length=1)
-    measure: str
-    method: str
-    versus: str | None = None
-    parameter: str | None = None
-    component: int | None = Field(default=None, ge=1)
-    truth: list[str] | None = None
-    n: list[int] | None = None
-    below: float | None = None
-    above: float | None = None
-    between: list[float] | None = None
-
-    @model_validator(mode="after")
-    def _is_decidable(self) -> Self:
-        needs_parameter = self.measure in PARAMETER_MEASURES
-        _one_of("measure", self.measure, (*PARAMETER_MEASURES, *FIT_MEASURES, *PAIR_MEASURES))
-        if needs_parameter != (self.parameter is not None):
-            rule = "must be given" if needs_parameter else "must not be given"
-            raise ValueError(f"parameter {rule} for the measure {self.measure}")
-        if self.parameter is not None:
-            _one_of("parameter", self.parameter, PARAMETERS)
-        elif self.component is not None:
-            raise ValueError("component must not be given without a parameter")
-        if self.versus is not None and self.measure not in PAIR_MEASURES:
-            _one_of("measure, with versus,", self.measure, DIFFERENCES)
-        if self.measure in PAIR_MEASURES and self.versus is None:
-            raise ValueError(f"versus must be given for the measure {self.measure}")
-        if sum(bound is not None for bound in (self.below, self.above, self.between)) != 1:
-            raise ValueError("a claim must have exactly one of below, above and between")
-        if self.between is not None and (len(self.between) != 2 or self.between[0] >= self.between[1]):
-            raise ValueError(f"between must be two increasing numbers; got {self.between}")
-        return self
-
-    @property
-    def region(self) -> tuple[float, float]:
-        """Lowest and highest value that the claim allows."""
-        if self.between is not None:
-            return self.between[0], self.between[1]
-        low = float("-inf") if self.above is None else self.above
-        return low, float("inf") if self.below is None else self.below
-
-
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One cell of the grid.
@@ -200,7 +117,7 @@ class Condition:
         return f"{self.truth.name}, n = {self.n}"
 
 
-class Study(_Table):
+class Study(StudyTable):
     """A recovery study, as its TOML file states it.
 
     Attributes
@@ -232,7 +149,7 @@ class Study(_Table):
     @field_validator("covariance")
     @classmethod
     def _is_covariance(cls, covariance: str) -> str:
-        _one_of("covariance", covariance, tuple(Covariance))
+        one_of("covariance", covariance, tuple(Covariance))
         return covariance
 
     @field_validator("method")
@@ -263,7 +180,7 @@ class Study(_Table):
         }
         for key, (used, known) in named.items():
             for value in used:
-                _one_of(f"claim {claim.id!r}: {key}", value, known)
+                one_of(f"claim {claim.id!r}: {key}", value, known)
         if claim.versus == claim.method:
             raise ValueError(f"claim {claim.id!r}: versus must be another method; got {claim.versus!r}")
         if (claim.component or 1) > self.components:
@@ -372,11 +289,6 @@ def _say(error: ValidationError) -> list[str]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _one_of(name: str, value: Any, known: Any) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}")
 
 
 def _distinct[T](kind: str, entries: list[T], key: str = "name") -> list[T]:

@@ -15,7 +15,8 @@ from mixtures.model.data import Dataset, simulate
 from mixtures.model.density import responsibilities
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
-from mixtures.study.design import PARAMETERS, Condition
+from mixtures.study.claim import PARAMETERS
+from mixtures.study.design import Condition
 from mixtures.study.rows import ExampleRow, FitRow, PairRow, ParameterRow, ReliabilityRow, Rows
 from mixtures.study.seeds import stream
 

@@ -25,7 +25,8 @@ from mixtures.comparison.performance import (
     rmse,
 )
 from mixtures.model.fit import Status
-from mixtures.study.design import FIT_MEASURES, PAIR_MEASURES, Claim, Condition, Method, Study
+from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES, Claim
+from mixtures.study.design import Condition, Method, Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
 from mixtures.study.verdict import Judgement, Verdict, judge, overall
@@ -369,7 +370,7 @@ def _find(study: Study, summary: Summary, claim: Claim) -> Iterator[tuple[str, M
                 if (one.condition, one.method, one.parameter) != (condition, claim.method, claim.parameter):
                     continue
                 if claim.component in (None, one.component):
-                    place = f"{condition.name}, {_place(one.parameter, one.component, one.axis)}"
+                    place = f"{condition.name}, {parameter_name(one.parameter, one.component, one.axis)}"
                     yield place, one.measures.get(claim.measure, missing)
 
 
@@ -391,12 +392,16 @@ def _find_difference(summary: Summary, claim: Claim, condition: Condition) -> It
                 None,
                 component,
             ):
-                yield f"{condition.name}, {_place(parameter, component, axis)}", _signed(sign, difference)
+                yield (
+                    f"{condition.name}, {parameter_name(parameter, component, axis)}",
+                    _signed(sign, difference),
+                )
 
 
 def _signed(sign: int, measure: Measure) -> Measure:
     return Measure(sign * measure.value, measure.mcse, measure.n)
 
 
-def _place(parameter: str, component: int, axis: int) -> str:
+def parameter_name(parameter: str, component: int, axis: int) -> str:
+    """How tables call a parameter: "mean 2", or "mean 2, axis 3"."""
     return f"{parameter.removesuffix('s')} {component}" + (f", axis {axis}" if axis > 1 else "")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scipy.stats import norm
 
 from mixtures.comparison.performance import Measure, monte_carlo_interval
-from mixtures.study.design import Claim
+from mixtures.study.claim import Claim
 
 LEVEL = 0.99  # of the Monte Carlo intervals of all claims together
+_MOST_REPLICATES = 10**8  # beyond which a claim counts as undecidable
 
 
 class Verdict(StrEnum):
@@ -58,14 +59,11 @@ def judge(claim: Claim, measure: Measure, n_judgements: int = 1) -> Judgement:
     n_judgements : int
         Number of measures that the study's claims are judged on, in all.
     """
-    low, high = claim.region
     z = float(norm.ppf(1 - (1 - LEVEL) / (2 * n_judgements)))
     lower, upper = monte_carlo_interval(measure, z)
-    if low <= lower and upper <= high:
-        return Judgement(measure, lower, upper, Verdict.SUPPORTED)
-    if upper < low or lower > high:
-        return Judgement(measure, lower, upper, Verdict.REFUTED)
-    return Judgement(measure, lower, upper, Verdict.INCONCLUSIVE, _needed(claim, measure, upper - lower))
+    verdict = _verdict(claim, lower, upper)
+    needed = _needed(claim, measure, z) if verdict == Verdict.INCONCLUSIVE else None
+    return Judgement(measure, lower, upper, verdict, needed)
 
 
 def overall(judgements: Sequence[Judgement]) -> Verdict:
@@ -76,9 +74,29 @@ def overall(judgements: Sequence[Judgement]) -> Verdict:
     return Verdict.SUPPORTED if verdicts == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
 
 
-def _needed(claim: Claim, measure: Measure, width: float) -> int | None:
-    """Replicates at which half the interval's width is the distance to the nearest bound."""
-    distance = min(abs(measure.value - bound) for bound in claim.region)
-    if not (math.isfinite(distance) and math.isfinite(width) and distance > 0):
+def _verdict(claim: Claim, lower: float, upper: float) -> Verdict:
+    low, high = claim.region
+    if low <= lower and upper <= high:
+        return Verdict.SUPPORTED
+    return Verdict.REFUTED if upper < low or lower > high else Verdict.INCONCLUSIVE
+
+
+def _needed(claim: Claim, measure: Measure, z: float) -> int | None:
+    """Replicates at which the claim is decided, if the measure stays: by doubling, then bisection."""
+    if not (math.isfinite(measure.value) and math.isfinite(measure.mcse)):
         return None
-    return math.ceil(measure.n * (width / 2 / distance) ** 2)
+
+    def is_settled(n: int) -> bool:
+        scaled = replace(measure, mcse=measure.mcse * math.sqrt(measure.n / n), n=n)
+        return _verdict(claim, *monte_carlo_interval(scaled, z)) != Verdict.INCONCLUSIVE
+
+    most = measure.n
+    while not is_settled(most):
+        most *= 2
+        if most > _MOST_REPLICATES:
+            return None
+    least = most // 2
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (least, middle) if is_settled(middle) else (middle, most)
+    return most

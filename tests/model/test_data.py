@@ -14,11 +14,9 @@ from mixtures.model.data import (
     as_generator,
     as_observations,
     check_fittable,
-    read_data,
-    read_mixture,
     simulate,
-    write_data,
 )
+from mixtures.model.files import read_data, read_mixture, write_data
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
@@ -263,7 +261,7 @@ def test_missing_rows_are_left_out_and_counted(table):
 
 
 def test_a_missing_label_keeps_its_row(table):
-    file = read_data(str(table), ["mass"], "species")
+    file = read_data(str(table), ["mass"], label_column="species")
     assert file.dataset.x[:, 0].tolist() == [3.5, 5.0, 4.1]
     assert file.groups == ("b",)  # of the rows that are kept
     assert file.dataset.labels.tolist() == [0, 0, -1]
@@ -271,11 +269,11 @@ def test_a_missing_label_keeps_its_row(table):
 
 
 def test_labels_never_change_what_is_fitted(table):
-    assert np.array_equal(read_data(table, ["mass"]).dataset.x, read_data(table, ["mass"], "species").dataset.x)
+    assert np.array_equal(read_data(table, ["mass"]).dataset.x, read_data(table, ["mass"], label_column="species").dataset.x)
 
 
 def test_whole_numbers_and_numeric_groups_are_read(table):
-    file = read_data(table, ["count"], "count")
+    file = read_data(table, ["count"], label_column="count")
     assert file.dataset.x[:, 0].tolist() == [1, 2, 3, 4, 5]
     assert file.groups == ("1", "2", "3", "4", "5")
     assert file.dataset.labels.tolist() == [0, 1, 2, 3, 4]
@@ -309,7 +307,7 @@ def test_bad_files_are_refused_by_name(folder, text, columns, message):
 
 def test_a_missing_label_column_is_named(folder):
     with pytest.raises(ValueError, match="column 'species' must be in the file; got x"):
-        read_data(folder("data.csv", "x\n1\n"), ["x"], "species")
+        read_data(folder("data.csv", "x\n1\n"), ["x"], label_column="species")
 
 
 def test_files_that_cannot_be_read_are_named(folder):
@@ -342,7 +340,7 @@ def test_written_data_are_read_back_bit_for_bit(d, tmp_path):
     path = tmp_path / "data.csv"
     write_data(path, dataset)
     columns = ["x"] if d == 1 else ["x1", "x2", "x3"]
-    file = read_data(path, columns, "component")
+    file = read_data(path, columns, label_column="component")
     assert np.array_equal(file.dataset.x, dataset.x)
     assert np.array_equal(file.dataset.labels, dataset.labels)
     assert file.groups == ("1", "2")

@@ -1,0 +1,195 @@
+"""A user's files: observations from CSV and Parquet, mixtures from TOML and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixtures.model.arrays import Array, Integers, freeze
+from mixtures.model.data import UNLABELLED, Dataset
+from mixtures.model.mixture import NormalMixture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NOT_NUMBERS = {
+    "boolean": "true and false",
+    "datetime64": "dates",
+    "datetime": "dates",
+    "timedelta64": "durations",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataFile:
+    """What was read from a user's file, with an account of what was left out.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        The complete rows; labels index `groups`.
+    rows : (n,) array of int
+        Place of each observation in the file: the first row of data is 0.
+    n_rows, n_excluded, n_missing : int
+        Rows of data in the file; how many of them were not asked for; and how many of the others
+        miss a value in one of `columns`.
+    columns : tuple of str
+        The columns that were read, in the order asked for.
+    groups : tuple of str
+        Names of the known groups, sorted; empty without a label column.
+    """
+
+    dataset: Dataset
+    rows: Integers
+    n_rows: int
+    n_excluded: int
+    n_missing: int
+    columns: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+
+
+def read_data(
+    path: str | Path,
+    columns: Sequence[str],
+    *,
+    label_column: str | None = None,
+    where: tuple[str, Sequence[str]] | None = None,
+) -> DataFile:
+    """Read observations from a CSV or Parquet file by column name.
+
+    Rows with a missing value in one of `columns` are left out and counted. A missing label leaves
+    its row in, as unlabelled, so that known groups never change what is fitted.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that ends in .csv, .csv.gz, .parquet or .pq.
+    columns : sequence of str
+        Numeric columns, one for each dimension.
+    label_column : str, optional
+        Column with the known group of each row.
+    where : (str, sequence of str), optional
+        A column and the values that it may have: other rows are not read.
+
+    Returns
+    -------
+    DataFile
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, unreadable or of another kind, a column is missing or repeated, a
+        value to select by does not occur, or a number is text or infinite, or no complete row is left.
+    """
+    if len(set(columns)) < len(columns) or not columns:
+        raise ValueError(f"columns must be named once each, at least one; got {list(columns)}")
+    frame = _read_frame(Path(path))
+    for name in [*columns, *([label_column] if label_column else []), *([where[0]] if where else [])]:
+        if name not in frame.columns:
+            known = ", ".join(map(str, frame.columns))
+            raise ValueError(f"{path}: column {name!r} must be in the file; got {known}")
+    selected = frame if where is None else frame[_select(path, frame[where[0]], where[1])]
+    x = np.column_stack([_numbers(path, selected[name]) for name in columns])
+    complete = ~np.isnan(x).any(axis=1)
+    if not complete.any():
+        raise ValueError(f"{path}: {', '.join(columns)} must have a complete row; got {len(x)} without")
+    labels, groups = _groups(selected[label_column][complete]) if label_column else (None, ())
+    return DataFile(
+        dataset=Dataset(x[complete], labels),
+        rows=freeze(selected.index.to_numpy(dtype=np.int64)[complete]),
+        n_rows=len(frame),
+        n_excluded=len(frame) - len(selected),
+        n_missing=int((~complete).sum()),
+        columns=tuple(columns),
+        groups=groups,
+    )
+
+
+def write_data(path: str | Path, dataset: Dataset) -> None:
+    """Write a data set as CSV: x (or x1, x2, ...) and, where they are known, components from 1."""
+    import pandas as pd
+
+    d = dataset.x.shape[1]
+    names = ["x"] if d == 1 else [f"x{axis + 1}" for axis in range(d)]
+    frame = pd.DataFrame(dataset.x, columns=names)
+    if dataset.labels is not None:
+        frame["component"] = dataset.labels + 1
+    try:
+        frame.to_csv(path, index=False)
+    except OSError as error:
+        raise ValueError(f"{path}: the file must be writable; {error.strerror or error}") from None
+
+
+def read_mixture(path: str | Path) -> NormalMixture:
+    """Read a mixture from a .toml or .json file; ValueError, naming the file, where it holds none."""
+    path = Path(path)
+    readers = {".toml": NormalMixture.from_toml, ".json": NormalMixture.from_json}
+    if path.suffix not in readers:
+        raise ValueError(
+            f"{path}: a mixture file must end in .toml or .json; got {path.suffix or 'no ending'}"
+        )
+    try:
+        return readers[path.suffix](path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: the file must be readable; {error.strerror}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    name = path.name.lower()
+    if not name.endswith((".csv", ".csv.gz", ".parquet", ".pq")):
+        raise ValueError(f"{path}: a data file must end in .csv, .csv.gz, .parquet or .pq")
+    if not path.is_file():
+        raise ValueError(f"{path}: the file must exist; got none")
+    try:
+        return pd.read_csv(path) if ".csv" in name[-7:] else pd.read_parquet(path)
+    except OSError as error:
+        raise ValueError(f"{path}: the file must be readable; {error.strerror or error}") from None
+    except ValueError as error:  # also pandas' ParserError, EmptyDataError and pyarrow's ArrowInvalid
+        raise ValueError(f"{path}: the file must be a table; {str(error).splitlines()[0]}") from None
+
+
+def _numbers(path: str | Path, column: pd.Series) -> Array:
+    """Return a column as floats, missing entries as NaN; ValueError naming the row of text or infinity."""
+    import pandas as pd
+
+    is_missing = column.isna().to_numpy()
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind in _NOT_NUMBERS:
+        raise ValueError(f"{path}: column {column.name!r} must hold numbers; got {_NOT_NUMBERS[kind]}")
+    wrong = np.flatnonzero((np.isnan(numbers) & ~is_missing) | np.isinf(numbers))
+    if len(wrong):
+        value = column.iloc[wrong[0]]
+        raise ValueError(
+            f"{path}: column {column.name!r} must hold finite numbers; "
+            f"got {str(value)!r} in data row {column.index[wrong[0]] + 1}"
+            + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        )
+    return numbers
+
+
+def _select(path: str | Path, column: pd.Series, values: Sequence[str]) -> pd.Series:
+    texts = column.astype(str)
+    unknown = [value for value in values if value not in set(texts)]
+    if unknown or not values:
+        known = ", ".join(sorted(texts.unique())[:10])
+        raise ValueError(
+            f"{path}: column {column.name!r} must hold the values asked for; got {unknown}, not {known}"
+        )
+    return texts.isin(list(values))
+
+
+def _groups(column: pd.Series) -> tuple[Integers, tuple[str, ...]]:
+    names = column.dropna().astype(str)
+    groups = tuple(sorted(names.unique()))
+    labels = np.full(len(column), UNLABELLED, dtype=np.int64)
+    labels[column.notna().to_numpy()] = [groups.index(name) for name in names]
+    return labels, groups

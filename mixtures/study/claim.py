@@ -1,0 +1,98 @@
+"""A claim: a statement about a measure, made before the study ran, that its replicates can refute."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PARAMETERS = ("weights", "means", "variances")
+PARAMETER_MEASURES = (
+    "bias",
+    "relative_bias",
+    "empirical_se",
+    "mse",
+    "rmse",
+    "coverage",
+    "model_se",
+    "interval_width",
+)
+FIT_MEASURES = (
+    "hellinger",
+    "kl",
+    "total_variation",
+    "log_score",
+    "brier",
+    "error_rate",
+    "adjusted_rand_index",
+    "calibration_error",
+    "failure_rate",
+    "seconds",
+)
+PAIR_MEASURES = ("soft_assignment_distance", "hard_assignment_disagreement")
+#: Measures that a paired difference between two methods is defined for.
+DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name != "failure_rate"))
+
+
+class StudyTable(BaseModel):
+    """A table of a study file: keys are known, kinds are exact, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+
+class Claim(StudyTable):
+    """A statement about a measure, made before the study ran, that its replicates can refute.
+
+    The claim is about every condition that `truth` and `n` name, all of them by default, and about
+    every component, or the one given. It says that the measure lies `below`, `above` or `between`
+    numbers; with `versus`, that the paired difference of the two methods does.
+    """
+
+    id: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    measure: str
+    method: str
+    versus: str | None = None
+    parameter: str | None = None
+    component: int | None = Field(default=None, ge=1)
+    truth: list[str] | None = None
+    n: list[int] | None = None
+    below: float | None = None
+    above: float | None = None
+    between: list[float] | None = None
+
+    @model_validator(mode="after")
+    def _is_decidable(self) -> Self:
+        needs_parameter = self.measure in PARAMETER_MEASURES
+        one_of("measure", self.measure, (*PARAMETER_MEASURES, *FIT_MEASURES, *PAIR_MEASURES))
+        if needs_parameter != (self.parameter is not None):
+            rule = "must be given" if needs_parameter else "must not be given"
+            raise ValueError(f"parameter {rule} for the measure {self.measure}")
+        if self.parameter is not None:
+            one_of("parameter", self.parameter, PARAMETERS)
+        elif self.component is not None:
+            raise ValueError("component must not be given without a parameter")
+        if self.versus is not None and self.measure not in PAIR_MEASURES:
+            one_of("measure, with versus,", self.measure, DIFFERENCES)
+        if self.measure in PAIR_MEASURES and self.versus is None:
+            raise ValueError(f"versus must be given for the measure {self.measure}")
+        if sum(bound is not None for bound in (self.below, self.above, self.between)) != 1:
+            raise ValueError("a claim must have exactly one of below, above and between")
+        if self.between is not None and (len(self.between) != 2 or self.between[0] >= self.between[1]):
+            raise ValueError(f"between must be two increasing numbers; got {self.between}")
+        return self
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Lowest and highest value that the claim allows."""
+        if self.between is not None:
+            return self.between[0], self.between[1]
+        low = float("-inf") if self.above is None else self.above
+        return low, float("inf") if self.below is None else self.below
+
+
+def one_of(name: str, value: Any, known: Collection[Any]) -> None:
+    """Raise a ValueError, with the rule, where a value is not among the known ones."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}")
