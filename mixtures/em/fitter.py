@@ -44,7 +44,7 @@ class EMDetails:
     spurious_log_likelihood : float
         Its log-likelihood; NaN without one.
     log_likelihoods : (n_starts,) array
-        Log-likelihood that each run ended with, within 0.01 for those that could not be the best; NaN
+        Log-likelihood that each run ended with, short of its mode for those that could not be the best; NaN
         for those dropped.
     """
 

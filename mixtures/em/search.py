@@ -20,10 +20,10 @@ _N_SHORT, _SHORT_STEPS = (
     50,
     10,
 )  # found 20 of 24 hard best modes where ten plain starts found 10, in the same time
-_COARSE = 1e-2  # log-likelihood by which a coarse run may fall short of its mode
+_COARSE = 1e-3  # forecast to be left to gain by a coarse run; at 1e-2 runs stop on plateaus below the best mode
 _SLACK = 5 * _COARSE  # coarse runs this close to the best are finished before they are ranked
 #: Two mixtures are the same mode where n times the Bhattacharyya cost of aligning them is below this:
-#: coarse runs to one mode differ by about sqrt(2 * 0.01) standard errors, distinct modes by several.
+#: coarse runs to one mode differ by about sqrt(2 * 0.001) standard errors, distinct modes by several.
 _SAME_MODE = 0.5
 _SAME_LIKELIHOOD = 1e-6
 
