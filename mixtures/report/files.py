@@ -1,0 +1,45 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; ValueError, naming its folder, where that cannot be written."""
+    write_with(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+
+
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` write a file under a temporary name and put it in its place when it is whole.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder, where it cannot be written.
+    """
+    with _replacing(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path.parent}: the folder must be writable; {error.strerror or error}") from None
+    finally:
+        _forget(temporary)
+
+
+def _forget(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:  # the folder cannot even be looked into: nothing was written
+        return

@@ -1,0 +1,246 @@
+"""From the rows of a study to figures with captions: what is drawn of each condition, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from markupsafe import Markup
+
+from mixtures.comparison.performance import Measure
+from mixtures.model.arrays import Array, Integers
+from mixtures.model.mixture import NormalMixture
+from mixtures.report import figures
+from mixtures.study.claim import PARAMETERS
+from mixtures.study.design import Condition, Study
+from mixtures.study.replicate import ORACLE
+from mixtures.study.store import Store
+from mixtures.study.summary import Summary, Tables, parameter_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNIT = "x, in the data's units"
+_UNITS = {
+    "weights": "weight",
+    "means": "mean, in the data's units",
+    "variances": "variance, in the data's units squared",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure as it stands in a page."""
+
+    svg: Markup
+    caption: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """The exemplary replicate of a condition, along the first dimension.
+
+    Attributes
+    ----------
+    x : (n,) array
+    labels : (n,) array of int
+        True components, from 0.
+    soft : dict of str to (n, k) array
+        Soft assignments of each method, and of the oracle.
+    truth : NormalMixture or None
+    fits : dict of str to NormalMixture
+    """
+
+    x: Array
+    labels: Integers
+    soft: dict[str, Array]
+    truth: NormalMixture | None
+    fits: dict[str, NormalMixture]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Rows of a study that its figures are drawn from."""
+
+    study: Study
+    summary: Summary
+    tables: Tables
+    examples: pd.DataFrame
+
+    @classmethod
+    def of(cls, store: Store, summary: Summary) -> Self:
+        """Read the rows of a study."""
+        study = summary.study
+        names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
+        examples = store.read("examples")
+        examples["method"] = examples["method"].map(names)
+        return cls(study, summary, Tables.of(store, study), examples)
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in the study's order."""
+        return [method.name for method in self.study.method]
+
+    def example(self, condition: Condition) -> Example | None:
+        """Return the exemplary replicate of a condition, if its rows are there."""
+        own = self.examples[self.examples["condition"] == condition.key]
+        own = own[own["replicate"] == own["replicate"].min()]
+        if own.empty:
+            return None
+        replicate = own["replicate"].iloc[0]
+        observed = own.drop_duplicates("observation").sort_values("observation")
+        rows = self.tables.within(condition).parameters
+        rows = rows[(rows["replicate"] == replicate) & (rows["axis"] == 1)]
+        by_method = {name: rows[rows["method"] == name] for name in self.methods}
+        fits = {name: _marginal(cell, "estimate") for name, cell in by_method.items() if len(cell)}
+        truths = [_marginal(cell, "truth") for cell in by_method.values() if len(cell)]
+        return Example(
+            observed["x"].to_numpy(),
+            observed["label"].to_numpy() - 1,
+            dict(_soft(own, [ORACLE, *self.methods])),
+            truths[0] if truths else None,
+            fits,
+        )
+
+    def densities(self, condition: Condition) -> Iterator[Picture]:
+        """Draw the true density with the fits to the exemplary replicate."""
+        example = self.example(condition)
+        if example is None:
+            return
+        fits = " and ".join(example.fits) or "no method, since none gave an estimate"
+        caption = (
+            f"{condition.name}: the first replicate's data (histogram and ticks), the true density, "
+            f"and the densities fitted by {fits}."
+        )
+        figure = figures.densities(example.x, example.fits, example.truth, _UNIT)
+        yield _picture(figure, f"density-{condition.key}", caption)
+
+    def recovery(self, condition: Condition) -> Iterator[Picture]:
+        """Draw the estimates of all replicates about the true parameters."""
+        rows = self.tables.within(condition).parameters
+        for kind in PARAMETERS:
+            cell = rows[rows["parameter"] == kind]
+            if cell.empty:
+                continue
+            if condition.truth.prior is None:
+                figure = figures.errors(
+                    list(self._strips(condition, cell)), self.methods, f"Estimate less true {_UNITS[kind]}"
+                )
+                caption = (
+                    f"{condition.name}: estimates of the {kind} less the true ones, a point for each "
+                    "replicate; the band spans the quartiles, the black dot is the mean (the bias) with its "
+                    "95% Monte Carlo interval, the line is the truth. Estimates beyond the axis, at most 1%, "
+                    "are drawn at its ends."
+                )
+            else:
+                pairs = {
+                    i: cell.loc[cell["method"] == name, ["truth", "estimate"]].to_numpy()
+                    for i, name in enumerate(self.methods)
+                    if (cell["method"] == name).any()
+                }
+                figure = figures.against_truth(cell["truth"].to_numpy(), pairs, self.methods, _UNITS[kind])
+                caption = (
+                    f"{condition.name}: estimated against true {kind}, all components; on the line they are "
+                    "equal. Estimates beyond the axes are drawn at their ends."
+                )
+            yield _picture(figure, f"recovery-{kind}-{condition.key}", caption)
+
+    def assignments(self, condition: Condition) -> Iterator[Picture]:
+        """Draw soft assignments: along x, of one method against another, and their calibration."""
+        example = self.example(condition)
+        if example is not None and example.soft:
+            yield from self._along_x(condition, example)
+            yield from self._against_each_other(condition, example)
+        curves = dict(self._curves(condition))
+        if curves:
+            caption = (
+                f"{condition.name}: calibration of the soft assignments of all replicates, in ten bins of "
+                "equal width, with 95% Monte Carlo intervals; on the line, assignments come true as often as "
+                "they say."
+            )
+            yield _picture(figures.calibration(curves), f"calibration-{condition.key}", caption)
+
+    def timing(self) -> Iterator[Picture]:
+        """Draw the seconds of every fit."""
+        fits = self.tables.fits[self.tables.fits["seconds"] > 0]
+        seconds = {
+            (condition.name, i): cell["seconds"].to_numpy()
+            for condition in self.study.conditions
+            for i, name in enumerate(self.methods)
+            if len(cell := fits[(fits["condition"] == condition.key) & (fits["method"] == name)])
+        }
+        if seconds:
+            caption = (
+                "Seconds of each fit, with the median as a bar; compilation of the sampler is not included."
+            )
+            yield _picture(figures.timing(seconds, self.methods), "timing", caption)
+
+    def _strips(self, condition: Condition, cell: pd.DataFrame) -> Iterator[figures.Strip]:
+        for one in self.summary.parameters:
+            if one.condition != condition or one.parameter != cell["parameter"].iloc[0]:
+                continue
+            is_own = (
+                (cell["method"] == one.method)
+                & (cell["component"] == one.component)
+                & (cell["axis"] == one.axis)
+            )
+            errors = (cell["estimate"] - cell["truth"])[is_own].to_numpy()
+            label = parameter_name(one.parameter, one.component, one.axis)
+            yield figures.Strip(label, self.methods.index(one.method), errors, one.measures["bias"])
+
+    def _along_x(self, condition: Condition, example: Example) -> Iterator[Picture]:
+        caption = (
+            f"{condition.name}: soft assignments of the first replicate along x; ticks above are observations "
+            "that belong to the component, ticks below those that do not. The oracle knows the true parameters."
+        )
+        figure = figures.along_x(example.x, example.soft, _UNIT, labels=example.labels)
+        yield _picture(figure, f"along-x-{condition.key}", caption)
+
+    def _against_each_other(self, condition: Condition, example: Example) -> Iterator[Picture]:
+        fitted = [name for name in self.methods if name in example.soft]
+        for other in fitted[1:]:
+            shown = slice(1, 2) if example.soft[other].shape[1] == 2 else slice(None)
+            first, second = (example.soft[name][:, shown] for name in (fitted[0], other))
+            member = np.eye(example.soft[other].shape[1])[example.labels][:, shown]
+            what = "the second component" if shown.start == 1 else "each component"
+            caption = (
+                f"{condition.name}: soft assignments of the first replicate to {what}, {other} against "
+                f"{fitted[0]}; on the line they agree."
+            )
+            figure = figures.against_each_other(
+                first.ravel(), second.ravel(), member.ravel(), (fitted[0], other)
+            )
+            yield _picture(figure, f"agreement-{condition.key}-{fitted.index(other)}", caption)
+
+    def _curves(self, condition: Condition) -> Iterator[tuple[str, list[tuple[float, Measure]]]]:
+        for name in (*self.methods, ORACLE):
+            bins = [
+                one for one in self.summary.calibration if (one.condition, one.method) == (condition, name)
+            ]
+            if bins:
+                yield name, [(one.assigned, one.belonging) for one in bins]
+
+
+def _soft(rows: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, Array]]:
+    for name in names:
+        own = rows[rows["method"] == name]
+        if len(own):
+            yield (
+                name,
+                own.pivot(index="observation", columns="component", values="responsibility").to_numpy(),
+            )
+
+
+def _marginal(rows: pd.DataFrame, column: str) -> NormalMixture:
+    """The mixture of the first dimension, from the rows of one fit."""
+    parts = [
+        rows[rows["parameter"] == kind].sort_values("component")[column].to_numpy() for kind in PARAMETERS
+    ]
+    return NormalMixture.univariate(*parts)
+
+
+def _picture(figure: Any, name: str, caption: str) -> Picture:
+    return Picture(Markup(figures.to_svg(figure, name, caption)), caption, round(figures.width_of(figure)))

@@ -1,0 +1,135 @@
+"""The HTML report of a study: one page, whole in itself. Computes nothing statistical."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mixtures.comparison.performance import Measure
+from mixtures.report import numbers, views
+from mixtures.report.files import write_text
+from mixtures.report.illustrations import Gallery, Picture
+from mixtures.study.design import Condition, read_text
+from mixtures.study.store import Store
+from mixtures.study.summary import Account, FitSummary, PairSummary, Summary, summarise
+from mixtures.study.verdict import LEVEL, Judgement
+
+
+def write_study_report(store: Store) -> Path:
+    """Write the report of a study, `report.html`, into its results folder.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    Path
+        Of the report, which is there whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the results cannot be read, or the folder cannot be written.
+    """
+    path = store.folder / "report.html"
+    write_text(path, render_study(store))
+    return path
+
+
+def render_study(store: Store) -> str:
+    """Return the report of a study as the text of a page; the same rows give the same text."""
+    summary = summarise(store)
+    gallery = Gallery.of(store, summary)
+    return (
+        environment()
+        .get_template("study.html")
+        .render(
+            summary=summary,
+            methods=gallery.methods,
+            claims=[views.ClaimView.of(claim) for claim in summary.claims],
+            level=f"{100 * LEVEL:g}",
+            n_judgements=sum(len(claim.judgements) for claim in summary.claims),
+            has_post_hoc=any(claim.is_post_hoc for claim in summary.claims),
+            n_planned=sum(account.n_planned for account in summary.accounts),
+            n_attempted=sum(account.n_attempted for account in summary.accounts),
+            failures=views.failing_statuses(summary),
+            messages=views.messages(gallery.tables),
+            difficulties=[views.difficulty(summary, condition) for condition in summary.study.conditions],
+            has_intervals=any("coverage" in one.measures for one in summary.parameters),
+            pictures=_pictures(gallery),
+            study_text=read_text(store.folder / "study.toml"),
+            **_lookups(summary),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Templates of the reports, with the ways in which numbers are written; everything is escaped."""
+    made = Environment(
+        loader=PackageLoader("mixtures.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "estimate": numbers.estimate,
+        "number": numbers.number,
+        "fixed": numbers.fixed,
+        "interval": lambda ends: numbers.interval(*ends),
+        "judged_interval": _judged_interval,
+        "settings": views.settings,
+        "words": lambda name: name.replace("_", " "),
+    }
+    return made
+
+
+def _lookups(summary: Summary) -> dict[str, Any]:
+    """What the template asks for by condition."""
+
+    def accounts_of(condition: Condition) -> list[Account]:
+        return [one for one in summary.accounts if one.condition == condition]
+
+    def fits_of(condition: Condition) -> list[FitSummary]:
+        return [one for one in summary.fits if one.condition == condition]
+
+    def pairs_of(condition: Condition) -> list[PairSummary]:
+        return [one for one in summary.pairs if one.condition == condition]
+
+    def failure_rate(account: Account) -> Measure:
+        fit = next(one for one in fits_of(account.condition) if one.method == account.method)
+        return fit.measures["failure_rate"]
+
+    return {
+        "accounts_of": accounts_of,
+        "fits_of": fits_of,
+        "pairs_of": pairs_of,
+        "failure_rate": failure_rate,
+        "parameters_of": partial(views.parameter_groups, summary),
+        "differs_when_converged": partial(views.differs_when_converged, summary),
+        "differences_of": views.differences_of,
+        "has_difference": views.has_difference,
+        "has_measure": views.has_measure,
+        "largest_n": views.largest_n,
+    }
+
+
+def _pictures(gallery: Gallery) -> dict[str, Any]:
+    conditions = gallery.study.conditions
+    densities: list[Picture] = [
+        picture for condition in conditions for picture in gallery.densities(condition)
+    ]
+    return {
+        "recovery": {condition.key: list(gallery.recovery(condition)) for condition in conditions},
+        "densities": densities,
+        "assignments": {condition.key: list(gallery.assignments(condition)) for condition in conditions},
+        "timing": list(gallery.timing()),
+    }
+
+
+def _judged_interval(judgement: Judgement) -> str:
+    return numbers.interval(judgement.lower, judgement.upper)

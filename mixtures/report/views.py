@@ -1,0 +1,233 @@
+"""What the tables of a study's report hold: the numbers of the summary, put in the order of rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mixtures.comparison.distances import bayes_error, separation
+from mixtures.comparison.performance import Measure
+from mixtures.model.fit import Status
+from mixtures.model.mixture import NormalMixture
+from mixtures.report import numbers
+from mixtures.study.claim import PAIR_MEASURES, Claim
+from mixtures.study.design import Condition
+from mixtures.study.replicate import ORACLE
+from mixtures.study.summary import (
+    FitSummary,
+    JudgedClaim,
+    PairSummary,
+    ParameterSummary,
+    Summary,
+    Tables,
+    parameter_name,
+)
+from mixtures.study.verdict import Judgement
+
+_MOST_MESSAGES = 10
+_MEASURES = {
+    "bias": "bias",
+    "relative_bias": "relative bias",
+    "empirical_se": "empirical standard error",
+    "mse": "mean squared error",
+    "rmse": "root mean squared error",
+    "coverage": "coverage",
+    "model_se": "model standard error",
+    "interval_width": "interval width",
+    "hellinger": "Hellinger distance",
+    "kl": "KL divergence",
+    "total_variation": "distance of the soft assignments to the oracle's",
+    "log_score": "log score",
+    "brier": "Brier score",
+    "error_rate": "error rate",
+    "adjusted_rand_index": "adjusted Rand index",
+    "calibration_error": "calibration error",
+    "failure_rate": "share of fits that did not converge",
+    "seconds": "seconds of a fit",
+    "soft_assignment_distance": "distance of the soft assignments",
+    "hard_assignment_disagreement": "hard assignments that differ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimView:
+    """A claim as its table shows it: the measure and the region in words."""
+
+    id: str
+    text: str
+    measure: str
+    region: str
+    verdict: str
+    is_post_hoc: bool
+    judgements: list[tuple[str, Judgement]]
+
+    @classmethod
+    def of(cls, judged: JudgedClaim) -> ClaimView:
+        """Put a judged claim in words."""
+        claim = judged.claim
+        return cls(
+            claim.id,
+            claim.text,
+            _say_measure(claim),
+            numbers.region(*claim.region),
+            judged.verdict.value,
+            judged.is_post_hoc,
+            judged.judgements,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """A parameter with its summaries, one for each method."""
+
+    name: str
+    truth: float | None
+    methods: list[ParameterSummary]
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceRow:
+    """Paired differences of two methods on one parameter, by measure."""
+
+    name: str
+    measures: dict[str, Measure]
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """How hard a condition is, in words and numbers."""
+
+    condition: Condition
+    truth: str
+    separation: str
+    bayes_error: str
+    smallest_count: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What some fits of a method said, and how many."""
+
+    method: str
+    status: str
+    text: str
+    n: int
+
+
+def parameter_groups(summary: Summary, condition: Condition) -> list[ParameterGroup]:
+    """Gather the summaries of one condition by parameter, in the order of the first method's."""
+    groups: dict[tuple[str, int, int], ParameterGroup] = {}
+    for one in summary.parameters:
+        if one.condition == condition:
+            place = (one.parameter, one.component, one.axis)
+            groups.setdefault(place, ParameterGroup(parameter_name(*place), one.truth, [])).methods.append(
+                one
+            )
+    return list(groups.values())
+
+
+def differences_of(pair: PairSummary) -> list[DifferenceRow]:
+    """Gather the paired differences of two methods by parameter."""
+    rows: dict[str, DifferenceRow] = {}
+    for (measure, parameter, component, axis), difference in pair.parameter_differences.items():
+        name = parameter_name(parameter, component, axis)
+        rows.setdefault(name, DifferenceRow(name, {})).measures[measure] = difference
+    return list(rows.values())
+
+
+def has_difference(pair: PairSummary, measure: str) -> bool:
+    """Whether two methods have a paired difference in a measure."""
+    return any(key[0] == measure for key in pair.parameter_differences)
+
+
+def has_measure(groups: Iterable[ParameterGroup], attribute: str, measure: str) -> bool:
+    """Whether any method has a measure: `attribute` is "measures" or "converged"."""
+    return any(measure in getattr(one, attribute) for group in groups for one in group.methods)
+
+
+def differs_when_converged(summary: Summary, condition: Condition) -> bool:
+    """Whether some fit of a condition has an estimate without having converged."""
+    return any(
+        one.measures["bias"].n != one.converged["bias"].n
+        for one in summary.parameters
+        if one.condition == condition
+    )
+
+
+def failing_statuses(summary: Summary) -> list[str]:
+    """Statuses other than converged that fits of the study ended with."""
+    seen = {status for account in summary.accounts for status in account.statuses}
+    return [status.value for status in Status if status in seen and status != Status.CONVERGED]
+
+
+def largest_n(measures: Mapping[str, Measure], names: Iterable[str]) -> int:
+    """Largest n among some measures: the row's, from which a single measure may differ."""
+    return max((measures[name].n for name in names if name in measures), default=0)
+
+
+def difficulty(summary: Summary, condition: Condition) -> Difficulty:
+    """Say how hard a condition is; of truths drawn from a prior only the mean Bayes error is known."""
+    if condition.truth.prior is not None:
+        found = _oracle(summary, condition).measures["bayes_error"]
+        prior = settings(condition.truth.prior)
+        return Difficulty(
+            condition, f"drawn from the prior {prior}", "varies", numbers.estimate(found), "varies"
+        )
+    truth = condition.truth.as_mixture()
+    return Difficulty(
+        condition,
+        describe(truth),
+        numbers.number(separation(truth), 3) if truth.n_components > 1 else numbers.MISSING,
+        numbers.number(bayes_error(truth), 3) if truth.n_components > 1 else numbers.MISSING,
+        numbers.number(condition.n * float(truth.weights.min()), 4),
+    )
+
+
+def describe(mixture: NormalMixture) -> str:
+    """Write a mixture as a formula, N(mean, variance); in several dimensions with vectors and matrices."""
+    terms = []
+    for w, mu, sigma in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
+        mean = numbers.number(mu[0]) if mixture.n_dims == 1 else _bracket(mu)
+        spread = (
+            numbers.number(sigma[0, 0]) if mixture.n_dims == 1 else f"[{', '.join(map(_bracket, sigma))}]"
+        )
+        terms.append(f"{numbers.number(w, 4)} N({mean}, {spread})")
+    return " + ".join(terms)
+
+
+def settings(content: Mapping[str, Any]) -> str:
+    """Write settings as text, `key = value` each."""
+    return ", ".join([f"{key} = {_say(value)}" for key, value in content.items()])
+
+
+def messages(tables: Tables) -> list[Message]:
+    """Count what fits said, failing ones' messages and every fit's warnings; the most frequent first."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for row in tables.fits.itertuples():
+        for text in (f"{row.error_type}: {row.message}" if row.error_type else row.message, row.warnings):
+            if text and isinstance(row.method, str):
+                counts[row.method, str(row.status), str(text)] += 1
+    return [Message(*key, n) for key, n in counts.most_common(_MOST_MESSAGES)]
+
+
+def _say_measure(claim: Claim) -> str:
+    measure = _MEASURES[claim.measure] + (f" of the {claim.parameter}" if claim.parameter else "")
+    if claim.versus is None:
+        return f"{measure}, {claim.method}"
+    if claim.measure in PAIR_MEASURES:
+        return f"{measure}, {claim.method} and {claim.versus}"
+    return f"{measure}, {claim.method} − {claim.versus}, paired"
+
+
+def _oracle(summary: Summary, condition: Condition) -> FitSummary:
+    return next(one for one in summary.fits if one.condition == condition and one.method == ORACLE)
+
+
+def _say(value: object) -> str:
+    return "{" + settings(value) + "}" if isinstance(value, Mapping) else str(value)
+
+
+def _bracket(values: Iterable[float]) -> str:
+    return f"({', '.join(numbers.number(value) for value in values)})"
