@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING
 
@@ -74,16 +74,23 @@ class NUTS:
         If an argument is of the wrong kind.
     ValueError
         If an argument is outside its range.
+
+    Notes
+    -----
+    The defaults suit two components as close as two standard deviations. On 30 data sets of 500
+    observations at that separation, all fits passed the `STRICT` gate; with 400 draws of warmup and a
+    target of 0.8 three did not, two of them for divergences. Half as many draws suffice for the
+    `LENIENT` gate there, and for the strict one at a separation of three.
     """
 
     prior: Prior | None = None
     n_chains: int = 4
-    n_draws: int = 1000
-    n_warmup: int = 400
+    n_draws: int = 2000
+    n_warmup: int = 800
     relabel: Relabel = Relabel.AUTO
-    gate: Gate = field(default=STRICT)
+    gate: Gate = STRICT
     level: float = 0.95
-    target_accept: float = 0.8
+    target_accept: float = 0.9
     time_limit: float | None = None
     cores: int = 1
     name: str = "NUTS"

@@ -40,7 +40,7 @@ def x(truth):
 
 @pytest.fixture(scope="session")
 def fit(spec, x):
-    return NUTS().fit(spec, x, rng=5)
+    return NUTS(n_draws=1000).fit(spec, x, rng=5)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def allocation_probabilities(x, prior):
     return np.exp(log_joint - log_sum_exp(log_joint)) @ subsets
 
 
+@pytest.mark.slow
 def test_allocations_of_few_observations():
     """False alarms: eight comparisons at four standard errors, under one in a thousand."""
     x = np.array([-1.3, -0.4, 0.1, 0.9, 1.6, 2.2, 3.1, 4.0])

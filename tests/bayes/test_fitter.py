@@ -116,9 +116,9 @@ class TestResult:
 
 class TestRandomness:
     def test_the_same_seed_gives_the_same_draws_whatever_the_cores(self, spec, x, fit):
-        again = NUTS(cores=2).fit(spec, x[:, None], np.random.default_rng(5))
+        again = NUTS(n_draws=1000, cores=2).fit(spec, x[:, None], np.random.default_rng(5))
         np.testing.assert_array_equal(again.draws.means, fit.draws.means)
-        other = NUTS().fit(spec, x, rng=6)
+        other = NUTS(n_draws=1000).fit(spec, x, rng=6)
         assert not np.array_equal(other.draws.means, fit.draws.means)
 
     def test_chains_start_apart(self, posterior):
@@ -142,7 +142,7 @@ class TestManyDataSets:
 
     @pytest.mark.parametrize(("shift", "scale"), [(1e6, 1), (-3, 1e-6), (0, 1e6)])
     def test_data_elsewhere_converge_too_and_give_the_same_answer(self, spec, x, fit, shift, scale):
-        moved = NUTS().fit(spec, shift + scale * x, rng=8)
+        moved = NUTS(n_draws=1000).fit(spec, shift + scale * x, rng=8)
         assert moved.status == Status.CONVERGED, moved.message
         ours, theirs = fit.details.parameters, moved.details.parameters
         difference = (moved.estimate.means[:, 0] - shift) / scale - fit.estimate.means[:, 0]
@@ -232,6 +232,7 @@ class TestTies:
     def tied(self, x):
         return np.round(x, 1)
 
+    @pytest.mark.slow  # the only fit here of this family of prior: it compiles
     def test_they_are_warned_of_where_the_prior_reaches_zero(self, spec, tied, x):
         (warning,) = self.ENGINE.fit(spec, tied, rng=1).warnings
         assert "tied values" in warning
