@@ -38,7 +38,9 @@ DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if nam
 class StudyTable(BaseModel):
     """A table of a study file: keys are known, kinds are exact, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
 
 
 class Claim(StudyTable):
@@ -56,8 +58,8 @@ class Claim(StudyTable):
     versus: str | None = None
     parameter: str | None = None
     component: int | None = Field(default=None, ge=1)
-    truth: list[str] | None = None
-    n: list[int] | None = None
+    truth: list[str] | None = Field(default=None, min_length=1)
+    n: list[int] | None = Field(default=None, min_length=1)
     below: float | None = None
     above: float | None = None
     between: list[float] | None = None

@@ -76,6 +76,17 @@ class Method(BaseModel):
     engine: str
     replicates: int | None = Field(default=None, ge=1)
 
+    @model_validator(mode="after")
+    def _is_plain(self) -> Self:
+        for name, value in self.settings.items():
+            try:
+                key_of({name: value})
+            except (TypeError, OverflowError):
+                raise ValueError(
+                    f"{name} must be numbers, text, true or false, in lists or tables; got {_short(value)}"
+                ) from None
+        return self
+
     @property
     def settings(self) -> dict[str, Any]:
         """The engine's settings as the file gives them."""
