@@ -1,0 +1,13 @@
+"""What the tests of studies share: engines made to order, known to study files by name."""
+
+import pytest
+from study import engines
+
+from mixtures.study import methods
+
+
+@pytest.fixture(autouse=True)
+def _fake_engines(monkeypatch):
+    for name, engine in engines.FAKES.items():
+        monkeypatch.setitem(methods.ENGINES, name, engine)
+    engines.calls.clear()

@@ -1,0 +1,172 @@
+"""Engines made to order: quick, failing, broken and deadly ones. Importable, so that workers can have them."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mixtures.em.fitter import EM
+from mixtures.model.data import as_observations
+from mixtures.model.density import log_likelihood, log_responsibilities
+from mixtures.model.fit import Fit, Intervals, Parameters, Status
+from mixtures.model.mixture import NormalMixture
+from mixtures.study import methods, runner
+
+#: Fits that each engine began in this process, by the name of the method.
+calls: Counter[str] = Counter()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Halves:
+    """Cut the sorted data into k equal parts: a poor estimate, but a quick one, with some noise from rng."""
+
+    noise: float = 0.01
+    shift: float = 0.0
+    level: float | None = None
+    name: str = "halves"
+
+    def prepare(self, spec):
+        """Need no preparation."""
+
+    def fit(self, spec, x, rng):
+        calls[self.name] += 1
+        x = as_observations(x)
+        parts = np.array_split(np.sort(x[:, 0]), spec.n_components)
+        means = np.array([part.mean() for part in parts]) + self.shift
+        means += self.noise * rng.standard_normal(len(parts))
+        variances = np.array([part.var() + 1e-3 for part in parts])
+        weights = np.array([len(part) for part in parts]) / len(x)
+        estimate = NormalMixture.univariate(weights, means, variances)
+        return Fit(
+            self.name,
+            spec,
+            Status.CONVERGED,
+            estimate,
+            log_responsibilities(estimate, x),
+            log_likelihood(estimate, x),
+            intervals=None if self.level is None else self._intervals(estimate),
+        )
+
+    def _intervals(self, estimate):
+        centre = Parameters(estimate.weights, estimate.means, estimate.variances)
+        ends = [
+            Parameters(centre.weights + d, centre.means + d, centre.variances + d)
+            for d in (-self.level, self.level)
+        ]
+        widths = [np.full_like(v, self.level) for v in (centre.weights, centre.means, centre.variances)]
+        return Intervals(0.95, Parameters(*widths), *ends)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Raising(Halves):
+    """Raise on data whose mean exceeds `above`, which is half of the data sets or so."""
+
+    above: float = -np.inf
+
+    def fit(self, spec, x, rng):
+        if np.mean(x) > self.above:
+            raise RuntimeError("no luck today")
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Degenerate(Halves):
+    """Give no estimate."""
+
+    def fit(self, spec, x, rng):
+        return Fit(self.name, spec, Status.DEGENERATE, message="every start collapsed")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unsettled(Halves):
+    """Give an estimate that has not converged where the data's mean exceeds `above`."""
+
+    above: float = -np.inf
+
+    def fit(self, spec, x, rng):
+        fit = super().fit(spec, x, rng)
+        return replace(fit, status=Status.NOT_CONVERGED) if np.mean(x) > self.above else fit
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Misshapen(Halves):
+    """Give an estimate with a component too many, which no comparison can take."""
+
+    def fit(self, spec, x, rng):
+        return replace(super().fit(replace(spec, n_components=spec.n_components + 1), x, rng), spec=spec)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Interrupted(Halves):
+    """Press Ctrl-C in the fit after `fits` of them."""
+
+    fits: int = 3
+
+    def fit(self, spec, x, rng):
+        if calls[self.name] == self.fits:
+            raise KeyboardInterrupt
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Deadly(Halves):
+    """Kill the process on data whose mean exceeds `above`; with `once`, a file, only the first time."""
+
+    above: float = -np.inf
+    once: str = ""
+
+    def fit(self, spec, x, rng):
+        if np.mean(x) > self.above and not (self.once and Path(self.once).exists()):
+            if self.once:
+                Path(self.once).touch()
+            os._exit(13)
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QuickEM:
+    """EM from the quantiles alone."""
+
+    name: str = "quick EM"
+
+    def prepare(self, spec):
+        """Need no preparation."""
+
+    def fit(self, spec, x, rng):
+        calls[self.name] += 1
+        return replace(EM(start="quantiles", n_starts=1).fit(spec, x, rng), method=self.name)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SwappedWeights(QuickEM):
+    """EM with one mistake: the weights of the two components are exchanged, and nothing else."""
+
+    def fit(self, spec, x, rng):
+        fit = super().fit(spec, x, rng)
+        good = fit.estimate
+        bad = NormalMixture(good.weights[::-1], good.means, good.covariances)
+        soft = log_responsibilities(bad, as_observations(x))
+        return replace(fit, estimate=bad, log_responsibilities=soft)
+
+
+FAKES = {
+    "halves": Halves,
+    "raising": Raising,
+    "degenerate": Degenerate,
+    "unsettled": Unsettled,
+    "misshapen": Misshapen,
+    "interrupted": Interrupted,
+    "deadly": Deadly,
+    "quick_em": QuickEM,
+    "swapped": SwappedWeights,
+}
+
+_work = runner.work
+
+
+def work(task):
+    """Do a task in a worker process that knows the engines of this file."""
+    methods.ENGINES.update(FAKES)
+    return _work(task)

@@ -1,0 +1,67 @@
+"""From the names of a study file to engines."""
+
+import pytest
+from study.designs import PRIOR, design
+
+from mixtures.bayes.fitter import NUTS
+from mixtures.em.fitter import EM
+from mixtures.em.starts import Start
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.prior import Prior
+from mixtures.study.design import Method
+from mixtures.study.methods import batch_size, build
+
+
+def method(**settings):
+    return Method.model_validate({"name": "mine", "engine": "em", **settings})
+
+
+def test_engines_are_built_with_their_settings():
+    engine = build(method(n_starts=4, tolerance=1e-7))
+    assert isinstance(engine, EM)
+    assert (engine.name, engine.n_starts, engine.tolerance) == ("mine", 4, 1e-7)
+    engine = build(method(engine="nuts", n_draws=200, relabel="ordering"))
+    assert isinstance(engine, NUTS)
+    assert (engine.name, engine.n_draws, engine.relabel) == ("mine", 200, "ordering")
+
+
+def test_tables_become_values():
+    start = {"weights": [0.5, 0.5], "means": [0, 1], "variances": [1, 1]}
+    assert isinstance(build(method(start=start)).start, NormalMixture)
+    assert build(method(start=["quantiles", "kmeans++"])).start == (Start.QUANTILES, Start.KMEANS)
+    engine = build(method(engine="nuts", prior=PRIOR["prior"], gate={"rhat": 1.05, "ess": 100}))
+    assert isinstance(engine.prior, Prior)
+    assert engine.prior.means.scale == 3
+    assert (engine.gate.rhat, engine.gate.ess) == (1.05, 100)
+
+
+WRONG = {
+    "engine": ({"engine": "gibbs"}, "engine must be one of em, nuts"),
+    "setting": ({"n_start": 4}, "n_start must be one of the engine's settings start, n_starts, tolerance"),
+    "setting of the other engine": ({"n_draws": 4}, "n_draws must be one of the engine's settings"),
+    "value": ({"n_starts": 0}, "n_starts must be at least 1; got 0"),
+    "kind": ({"n_starts": "ten"}, "n_starts must be a whole number; got 'ten'"),
+    "true for a number": ({"n_starts": True}, "n_starts must be a whole number; got True"),
+    "start": ({"start": "middle"}, "start must be one of"),
+    "mixture": ({"start": {"weights": [1.0]}}, "a mixture must have the keys"),
+    "prior": ({"engine": "nuts", "prior": {"means": {"normal": [0, 1]}}}, "a prior must have the keys"),
+    "prior's number": (
+        {"engine": "nuts", "prior": PRIOR["prior"] | {"sds": {"half_normal": -1}}},
+        "sds.half_normal: scale must be positive",
+    ),
+    "prior that is no table": ({"engine": "nuts", "prior": "flat"}, "prior must be a Prior or None; got str"),
+    "gate": ({"engine": "nuts", "gate": {"speed": 1}}, "speed"),
+}
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_names_the_method(settings, message):
+    with pytest.raises(ValueError) as caught:
+        build(method(**settings))
+    assert str(caught.value).startswith("method 'mine': ")
+    assert message in str(caught.value)
+
+
+def test_every_engine_has_a_size_of_task():
+    assert batch_size("em") > batch_size("nuts") >= 1
+    assert batch_size(design().method[0].engine) >= 1
