@@ -64,7 +64,9 @@ def loop_log_likelihood(mixture, x):
         total += math.log(
             math.fsum(
                 w * normal_density(point, mean, covariance)
-                for w, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+                for w, mean, covariance in zip(
+                    mixture.weights, mixture.means, mixture.covariances, strict=True
+                )
             )
         )
     return total

@@ -184,7 +184,11 @@ GIVEN = NormalMixture.univariate([0.5, 0.5], [0, 1], [1, 2])
     [
         ({"start": "kmeans"}, ValueError, r"start must be one of random_parameters, .* got 'kmeans'"),
         ({"start": ["quantiles", "magic"]}, ValueError, "got 'magic'"),
-        ({"start": 3}, TypeError, "start must be a kind of start, several of them, or a NormalMixture; got 3"),
+        (
+            {"start": 3},
+            TypeError,
+            "start must be a kind of start, several of them, or a NormalMixture; got 3",
+        ),
         ({"start": []}, TypeError, "start must be a kind of start"),
         ({"n_starts": 0}, ValueError, "n_starts must be at least 1; got 0"),
         ({"n_starts": 2.5}, TypeError, "n_starts must be a whole number; got 2.5"),
@@ -207,8 +211,18 @@ def test_bad_settings_are_refused(settings, error, message):
         (GIVEN, MixtureSpec(3), 1, "the spec's 3 components and the data's 1 dimensions; got 2 and 1"),
         (GIVEN, MixtureSpec(2), 2, "the spec's 2 components and the data's 2 dimensions; got 2 and 1"),
         (GIVEN, MixtureSpec(2, "tied"), 1, "start must have tied covariances, as the spec"),
-        (two_components(np.random.default_rng(1), 2, "full"), MixtureSpec(2, "diagonal"), 2, "must have diagonal"),
-        (two_components(np.random.default_rng(1), 2, "diagonal"), MixtureSpec(2, "spherical"), 2, "must have spher"),
+        (
+            two_components(np.random.default_rng(1), 2, "full"),
+            MixtureSpec(2, "diagonal"),
+            2,
+            "must have diagonal",
+        ),
+        (
+            two_components(np.random.default_rng(1), 2, "diagonal"),
+            MixtureSpec(2, "spherical"),
+            2,
+            "must have spher",
+        ),
         ("quantiles", MixtureSpec(2), 2, "start must not be 'quantiles' for data in several dimensions"),
     ],
 )
@@ -282,9 +296,14 @@ def test_a_spurious_maximum_is_reported_and_not_preferred(slivered):
     assert fit.status != "spurious"
     assert details.n_spurious > 0
     assert details.spurious_log_likelihood > fit.log_likelihood
-    assert log_likelihood(details.spurious, slivered) == pytest.approx(details.spurious_log_likelihood, abs=1e-6)
+    assert log_likelihood(details.spurious, slivered) == pytest.approx(
+        details.spurious_log_likelihood, abs=1e-6
+    )
     (warning,) = fit.warnings
-    assert f"a spurious maximum with log-likelihood {details.spurious_log_likelihood:.6f} was set aside" in warning
+    assert (
+        f"a spurious maximum with log-likelihood {details.spurious_log_likelihood:.6f} was set aside"
+        in warning
+    )
     assert "is a sliver" in warning
 
 

@@ -25,6 +25,7 @@ def run(x, covariance, start, tolerance, max_iter, earlier=()):
     """Run the loop."""
     return loop.run(x, Covariance(covariance), start, tolerance=tolerance, max_iter=max_iter, earlier=earlier)
 
+
 CASES = [(covariance, d, k) for covariance in STRUCTURES for d in (1, 2, 3) for k in (1, 2)]
 
 
@@ -54,7 +55,9 @@ def test_scores_are_one_for_each_observation():
     mixture, x = random_mixture(np.random.default_rng(1), 2, 2), np.array([[0.3, -0.5], [2.0, 1.0]])
     scores = curve(mixture, x, Covariance.FULL).scores
     for i in range(2):
-        expected = numerical_gradient(lambda t, i=i: loop_log_likelihood(displaced(mixture, t, "full"), x[i : i + 1]), 11)
+        expected = numerical_gradient(
+            lambda t, i=i: loop_log_likelihood(displaced(mixture, t, "full"), x[i : i + 1]), 11
+        )
         assert scores[i] == pytest.approx(expected, abs=1e-7)
 
 
@@ -62,7 +65,9 @@ def test_scores_are_one_for_each_observation():
 def test_a_maximum_is_certified_and_what_is_short_of_it_is_not(covariance, d):
     mixture = two_components(np.random.default_rng(3), d, covariance)
     x = simulate(mixture, 300, 4).x
-    at_mode = certify(run(x, Covariance(covariance), mixture, 1e-11, 10_000).mixture, x, Covariance(covariance))
+    at_mode = certify(
+        run(x, Covariance(covariance), mixture, 1e-11, 10_000).mixture, x, Covariance(covariance)
+    )
     assert at_mode.is_maximum
     assert at_mode.newton_decrement < 1e-9
     short = certify(run(x, Covariance(covariance), mixture, 0.0, 2).mixture, x, Covariance(covariance))
@@ -121,5 +126,7 @@ def test_the_decrement_is_free_of_units(covariance):
     x = simulate(mixture, 200, 12).x
     here = certify(run(x, Covariance(covariance), mixture, 0.0, 20).mixture, x, Covariance(covariance))
     scaled = NormalMixture(mixture.weights, 1e3 * mixture.means, 1e6 * mixture.covariances)
-    there = certify(run(1e3 * x, Covariance(covariance), scaled, 0.0, 20).mixture, 1e3 * x, Covariance(covariance))
+    there = certify(
+        run(1e3 * x, Covariance(covariance), scaled, 0.0, 20).mixture, 1e3 * x, Covariance(covariance)
+    )
     assert there.newton_decrement == pytest.approx(here.newton_decrement, rel=1e-3)

@@ -19,6 +19,7 @@ def run(x, covariance, start, tolerance, max_iter, earlier=()):
     """Run the loop."""
     return loop.run(x, Covariance(covariance), start, tolerance=tolerance, max_iter=max_iter, earlier=earlier)
 
+
 FULL = Covariance.FULL
 START = NormalMixture.univariate([0.5, 0.5], [-1, 1], [1, 1])
 
@@ -122,7 +123,12 @@ def test_in_two_dimensions_a_component_on_a_line_collapses():
     one = run(x, FULL, mixture, 1e-9, 1000)
     assert one.collapse is not None
     assert (one.collapse.component, one.collapse.rows.tolist()) == (1, [30, 31, 32, 33])
-    assert run(x, Covariance.TIED, NormalMixture([0.8, 0.2], mixture.means, mixture.covariances), 1e-9, 999).collapse is None
+    assert (
+        run(
+            x, Covariance.TIED, NormalMixture([0.8, 0.2], mixture.means, mixture.covariances), 1e-9, 999
+        ).collapse
+        is None
+    )
 
 
 def test_an_emptied_component_collapses_without_rows():

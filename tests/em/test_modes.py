@@ -72,7 +72,9 @@ def test_in_two_dimensions_the_thinnest_direction_and_20_observations_count():
     x = np.random.default_rng(2).normal(size=(N, 2))
     thin = np.array([[1.0, 0.999], [0.999, 1.0]])  # smallest sd .03, though neither variance is small
     for weight, expected in ((0.15, 0), (0.25, None)):
-        assert sliver_of(x, NormalMixture([weight, 1 - weight], np.zeros((2, 2)), [thin, np.eye(2)])) == expected
+        assert (
+            sliver_of(x, NormalMixture([weight, 1 - weight], np.zeros((2, 2)), [thin, np.eye(2)])) == expected
+        )
     assert sliver_of(x, NormalMixture([0.15, 0.85], np.zeros((2, 2)), [np.eye(2), np.eye(2)])) is None
 
 

@@ -22,7 +22,10 @@ def search_for(x, k, covariance="full", tolerance=1e-9, max_iter=10_000):
 def starts_for(search, n, seed):
     rng = np.random.default_rng(seed)
     spec = search.spec
-    return [draw_start(Start.RANDOM_PARAMETERS, search.x, spec.n_components, spec.covariance, rng) for _ in range(n)]
+    return [
+        draw_start(Start.RANDOM_PARAMETERS, search.x, spec.n_components, spec.covariance, rng)
+        for _ in range(n)
+    ]
 
 
 @pytest.mark.parametrize(("k", "covariance"), [(3, "full"), (4, "full"), (3, "tied"), (5, "tied")])

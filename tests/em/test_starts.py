@@ -10,7 +10,9 @@ from mixtures.model.data import simulate
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance
 
-CASES = [(start, c, d) for start in Start for c in STRUCTURES for d in (1, 2) if (start, d) != (Start.QUANTILES, 2)]
+CASES = [
+    (start, c, d) for start in Start for c in STRUCTURES for d in (1, 2) if (start, d) != (Start.QUANTILES, 2)
+]
 
 
 def standardised(d, n=60):
@@ -41,7 +43,8 @@ def test_every_start_is_a_mixture_of_the_structure(start, covariance, d, k):
 def test_the_same_generator_draws_the_same_start(start, covariance, d):
     x = standardised(d)
     first, second, other = (
-        draw_start(start, x, 3, Covariance(covariance), np.random.default_rng(seed)).means for seed in (4, 4, 5)
+        draw_start(start, x, 3, Covariance(covariance), np.random.default_rng(seed)).means
+        for seed in (4, 4, 5)
     )
     assert np.array_equal(first, second)
     assert np.array_equal(first, other) == (start == Start.QUANTILES)

@@ -26,6 +26,7 @@ def run(x, covariance, start, tolerance, max_iter, earlier=()):
     """Run the loop."""
     return loop.run(x, Covariance(covariance), start, tolerance=tolerance, max_iter=max_iter, earlier=earlier)
 
+
 CASES = [(covariance, d, k) for covariance in STRUCTURES for d in (1, 2, 3) for k in (1, 3)]
 
 
@@ -35,7 +36,9 @@ def test_the_e_step_is_bayes_rule(covariance, d, k):
     x = simulate(mixture, 25, 2).x
     expectation = e_step(mixture, x)
     assert expectation.log_likelihood == pytest.approx(loop_log_likelihood(mixture, x), rel=1e-12)
-    assert expectation.responsibilities == pytest.approx(loop_responsibilities(mixture, x), rel=1e-9, abs=1e-14)
+    assert expectation.responsibilities == pytest.approx(
+        loop_responsibilities(mixture, x), rel=1e-9, abs=1e-14
+    )
 
 
 @pytest.mark.parametrize(("covariance", "d", "k"), CASES)
@@ -57,10 +60,12 @@ def test_the_m_step_maximises_the_expected_log_likelihood(covariance, d):
     made = m_step(Covariance(covariance), x, r)
 
     def expected(mixture):
-        terms = np.column_stack([
-            [loop_log_likelihood(NormalMixture([1.0], [m], [c]), [point]) for point in x]
-            for m, c in zip(mixture.means, mixture.covariances, strict=True)
-        ])
+        terms = np.column_stack(
+            [
+                [loop_log_likelihood(NormalMixture([1.0], [m], [c]), [point]) for point in x]
+                for m, c in zip(mixture.means, mixture.covariances, strict=True)
+            ]
+        )
         return (r * (terms + np.log(mixture.weights))).sum()
 
     best = expected(made)
@@ -162,12 +167,18 @@ def square(covariances, k, d):
         return covariances
     if covariances.shape == (k, d):
         return covariances[:, :, None] * np.eye(d)
-    return covariances[:, None, None] * np.eye(d) if covariances.ndim == 1 else np.repeat(covariances[None], k, 0)
+    return (
+        covariances[:, None, None] * np.eye(d)
+        if covariances.ndim == 1
+        else np.repeat(covariances[None], k, 0)
+    )
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 60])
-@pytest.mark.parametrize(("covariance", "d", "k"), [(c, d, k) for c in STRUCTURES for d, k in ((1, 2), (2, 3), (3, 4))])
+@pytest.mark.parametrize(
+    ("covariance", "d", "k"), [(c, d, k) for c in STRUCTURES for d, k in ((1, 2), (2, 3), (3, 4))]
+)
 def test_scikit_learn_takes_the_same_steps(covariance, d, k, n_steps):
     from sklearn.mixture import GaussianMixture
 

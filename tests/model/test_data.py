@@ -89,7 +89,11 @@ LINE = np.linspace(0, 1, 20)
         (MixtureSpec(2), np.column_stack([LINE, np.full(20, 7.0)]), r"got the constant 7.0 in column 1"),
         (MixtureSpec(1), [3.0], r"at least 2 observations and as many as components \(1\); got 1"),
         (MixtureSpec(4), [1.0, 2.0, 3.0], r"as many as components \(4\); got 3"),
-        (MixtureSpec(2, "full"), np.column_stack([LINE, 2 * LINE + 5]), r"independent columns .* got rank 1 of 2"),
+        (
+            MixtureSpec(2, "full"),
+            np.column_stack([LINE, 2 * LINE + 5]),
+            r"independent columns .* got rank 1 of 2",
+        ),
         (MixtureSpec(2, "tied"), np.column_stack([LINE, 2 * LINE + 5]), r"independent columns for tied"),
         (MixtureSpec(1, "full"), np.eye(3)[:2], r"x must vary"),
     ],
@@ -269,7 +273,9 @@ def test_a_missing_label_keeps_its_row(table):
 
 
 def test_labels_never_change_what_is_fitted(table):
-    assert np.array_equal(read_data(table, ["mass"]).dataset.x, read_data(table, ["mass"], label_column="species").dataset.x)
+    assert np.array_equal(
+        read_data(table, ["mass"]).dataset.x, read_data(table, ["mass"], label_column="species").dataset.x
+    )
 
 
 def test_whole_numbers_and_numeric_groups_are_read(table):
@@ -282,7 +288,11 @@ def test_whole_numbers_and_numeric_groups_are_read(table):
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("x\n1\ntwo\n3\nfour\n", ["x"], r"column 'x' must hold finite numbers; got 'two' in data row 2 and 1 more"),
+        (
+            "x\n1\ntwo\n3\nfour\n",
+            ["x"],
+            r"column 'x' must hold finite numbers; got 'two' in data row 2 and 1 more",
+        ),
         ("x\n1\ninf\n", ["x"], r"column 'x' must hold finite numbers; got 'inf' in data row 2"),
         ("x\n1\n-Infinity\n", ["x"], r"column 'x' must hold finite numbers; got '-inf' in data row 2"),
         ("x\nTrue\nFalse\n", ["x"], r"column 'x' must hold numbers; got true and false"),
@@ -369,8 +379,16 @@ def test_mixtures_are_read_by_ending(folder):
         ("mixture", "", r"must end in \.toml or \.json; got no ending"),
         ("mixture.toml", "weights = ", r"mixture\.toml: a mixture must be valid TOML"),
         ("mixture.json", "{", r"mixture\.json: a mixture must be valid JSON"),
-        ("mixture.json", '{"weights": ["a"], "means": [0], "variances": [1]}', r"mixture\.json: weights must hold"),
-        ("mixture.toml", "weights = [0.5]\nmeans = [0]\nvariances = [1]", r"mixture\.toml: weights must sum to 1"),
+        (
+            "mixture.json",
+            '{"weights": ["a"], "means": [0], "variances": [1]}',
+            r"mixture\.json: weights must hold",
+        ),
+        (
+            "mixture.toml",
+            "weights = [0.5]\nmeans = [0]\nvariances = [1]",
+            r"mixture\.toml: weights must sum to 1",
+        ),
     ],
 )
 def test_bad_mixture_files_are_refused_by_name(folder, name, text, message):

@@ -46,13 +46,17 @@ def test_plain_loops_agree(covariance, d):
     mixture = random_mixture(np.random.default_rng(5), 3, d, covariance)
     x = simulate(mixture, 30, 6).x
     assert log_likelihood(mixture, x) == pytest.approx(loop_log_likelihood(mixture, x), rel=1e-12)
-    assert responsibilities(mixture, x) == pytest.approx(loop_responsibilities(mixture, x), rel=1e-10, abs=1e-14)
+    assert responsibilities(mixture, x) == pytest.approx(
+        loop_responsibilities(mixture, x), rel=1e-10, abs=1e-14
+    )
 
 
 def test_the_log_likelihood_is_the_total():
     mixture = random_mixture(np.random.default_rng(1), 2, 2)
     x = simulate(mixture, 25, 1).x
-    assert log_likelihood(mixture, np.vstack([x, x])) == pytest.approx(2 * log_likelihood(mixture, x), rel=1e-14)
+    assert log_likelihood(mixture, np.vstack([x, x])) == pytest.approx(
+        2 * log_likelihood(mixture, x), rel=1e-14
+    )
     assert log_likelihood(mixture, x) == pytest.approx(math.fsum(log_density(mixture, x)), rel=1e-14)
 
 
@@ -61,7 +65,9 @@ def test_far_out_nothing_underflows():
     mixture = NormalMixture.univariate([0.5, 0.5], [0, 1], [1, 1])
     x = np.array([1000.0, -1000.0])
     expected = math.log(0.5) - 0.5 * math.log(2 * math.pi)
-    assert log_density(mixture, x) == pytest.approx([expected - 999**2 / 2, expected - 1000**2 / 2], rel=1e-14)
+    assert log_density(mixture, x) == pytest.approx(
+        [expected - 999**2 / 2, expected - 1000**2 / 2], rel=1e-14
+    )
     r = responsibilities(mixture, x)
     assert r.sum(axis=1) == pytest.approx([1, 1], abs=1e-14)
     assert r[:, 1] == pytest.approx([1, 0], abs=1e-300)

@@ -18,7 +18,9 @@ from mixtures.model.scale import Scale
 def test_align_is_the_best_of_all_permutations(k, d, seed, spread):
     rng = np.random.default_rng(seed)
     reference, estimate = random_mixture(rng, k, d, spread=spread), random_mixture(rng, k, d, spread=spread)
-    (best, permutation), (second, _), *_ = brute_force_assignments(bhattacharyya_distances(reference, estimate))
+    (best, permutation), (second, _), *_ = brute_force_assignments(
+        bhattacharyya_distances(reference, estimate)
+    )
     alignment = align(reference, estimate)
     assert alignment.permutation.tolist() == list(permutation)
     assert alignment.cost == pytest.approx(best, rel=1e-10)
@@ -35,7 +37,9 @@ def test_align_undoes_any_permutation(k, seed, data):
 
 
 def test_one_component_has_no_second_best():
-    alignment = align(random_mixture(np.random.default_rng(1), 1, 1), random_mixture(np.random.default_rng(2), 1, 1))
+    alignment = align(
+        random_mixture(np.random.default_rng(1), 1, 1), random_mixture(np.random.default_rng(2), 1, 1)
+    )
     assert alignment.gap == math.inf
     assert not alignment.is_ambiguous
 

@@ -19,7 +19,11 @@ BAD_VALUES = [
     ({"weights": [-0.1, 1.1]}, ValueError, r"weights must not be negative; got \[-0.1, 1.1\]"),
     ({"weights": [0.3, 0.72]}, ValueError, r"weights must sum to 1 within 1e-08; got 1.02"),
     ({"weights": [0.3, 0.7 + 2e-8]}, ValueError, r"weights must sum to 1"),
-    ({"weights": [1.0]}, ValueError, r"shapes \(k,\), \(k, d\) and \(k, d, d\); got \(1,\), \(2, 1\) and \(2, 1, 1\)"),
+    (
+        {"weights": [1.0]},
+        ValueError,
+        r"shapes \(k,\), \(k, d\) and \(k, d, d\); got \(1,\), \(2, 1\) and \(2, 1, 1\)",
+    ),
     ({"weights": [[0.3, 0.7]]}, ValueError, r"weights must have 1 axes; got shape \(1, 2\)"),
     ({"weights": [math.nan, 1.0]}, ValueError, r"weights must be finite; got nan at position 0"),
     ({"weights": ["a", "b"]}, TypeError, r"weights must hold real numbers; got text"),
@@ -76,7 +80,9 @@ def arrays_of(mixture):
     return {name: getattr(mixture, name) for name in ("weights", "means", "covariances", "variances")}
 
 
-@pytest.mark.parametrize("travel", [lambda m: m, copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize(
+    "travel", [lambda m: m, copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
 def test_arrays_are_read_only_wherever_the_mixture_has_been(travel, rng):
     original = random_mixture(rng, 3, 2)
     mixture = travel(original)
@@ -190,13 +196,25 @@ def test_text_that_is_no_mixture_is_refused(read):
         ("[1, 2]", ValueError, "a mixture must be a JSON object; got list"),
         ("{}", ValueError, "must have the keys weights, means, .* got none"),
         ('{"weights": [1], "means": [0], "sds": [1]}', ValueError, "got means, sds, weights"),
-        ('{"weights": [1], "means": [0], "variances": [1], "covariances": [[[1]]]}', ValueError, "must have the keys"),
+        (
+            '{"weights": [1], "means": [0], "variances": [1], "covariances": [[[1]]]}',
+            ValueError,
+            "must have the keys",
+        ),
         ('{"weights": [0.5], "means": [0], "variances": [1]}', ValueError, "weights must sum to 1"),
         ('{"weights": [1], "means": [NaN], "variances": [1]}', ValueError, "means must be finite"),
-        ('{"weights": ["1"], "means": [0], "variances": [1]}', TypeError, "weights must hold real numbers; got text"),
+        (
+            '{"weights": ["1"], "means": [0], "variances": [1]}',
+            TypeError,
+            "weights must hold real numbers; got text",
+        ),
         ('{"weights": [true], "means": [0], "variances": [1]}', TypeError, "weights must hold real numbers"),
         ('{"weights": 1, "means": [0], "variances": [1]}', ValueError, "weights must have 1 axes"),
-        ('{"weights": [[1], [1, 2]], "means": [0], "variances": [1]}', ValueError, "weights must be a regular array"),
+        (
+            '{"weights": [[1], [1, 2]], "means": [0], "variances": [1]}',
+            ValueError,
+            "weights must be a regular array",
+        ),
     ],
 )
 def test_json_with_wrong_entries_is_refused(text, error, message):

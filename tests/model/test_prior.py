@@ -152,7 +152,9 @@ def test_exchangeability():
     assert not prior(weights=Dirichlet([2.0, 3.0])).is_exchangeable
     assert not prior(sds=HalfNormal([2.0, 3.0])).is_exchangeable
     assert not prior(ordered=True).is_exchangeable
-    assert prior().log_density(MIXTURE) == pytest.approx(prior().log_density(MIXTURE.permuted([1, 0])), rel=1e-14)
+    assert prior().log_density(MIXTURE) == pytest.approx(
+        prior().log_density(MIXTURE.permuted([1, 0])), rel=1e-14
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,14 @@ def test_exchangeability():
     [
         (lambda: prior(weights=Dirichlet([1.0, 1.0, 1.0])).log_density(MIXTURE), "of 3 components; got 2"),
         (lambda: prior(weights=Dirichlet([1.0, 1.0, 1.0])).sample(2, 1), "of 3 components; got 2"),
-        (lambda: prior(weights=Dirichlet([1.0, 1.0]), means=Normal([0.0] * 3, 1.0)), r"agree .* got \[2, 3\]"),
-        (lambda: prior().log_density(NormalMixture([1.0], [[0, 0]], [np.eye(2)])), "univariate mixture; got 2 dim"),
+        (
+            lambda: prior(weights=Dirichlet([1.0, 1.0]), means=Normal([0.0] * 3, 1.0)),
+            r"agree .* got \[2, 3\]",
+        ),
+        (
+            lambda: prior().log_density(NormalMixture([1.0], [[0, 0]], [np.eye(2)])),
+            "univariate mixture; got 2 dim",
+        ),
     ],
 )
 def test_other_numbers_of_components_are_refused(call, message):
@@ -180,7 +188,11 @@ def test_other_numbers_of_components_are_refused(call, message):
         (lambda: Dirichlet([]), (TypeError, ValueError), "concentration must be"),
         (lambda: InverseGamma(-1.0, 1.0), ValueError, "shape must be positive"),
         (lambda: prior(means=Dirichlet(1.0)), TypeError, "means must be Normal; got Dirichlet"),
-        (lambda: prior(sds=Normal(0.0, 1.0)), TypeError, "sds must be LogNormal or HalfNormal or InverseGamma"),
+        (
+            lambda: prior(sds=Normal(0.0, 1.0)),
+            TypeError,
+            "sds must be LogNormal or HalfNormal or InverseGamma",
+        ),
     ],
 )
 def test_bad_hyperparameters_are_refused(make, error, message):
@@ -223,12 +235,24 @@ def test_each_family_from_a_table(entry, kind):
         (TABLE | {"ordered": "yes"}, TypeError, "ordered must be true or false; got 'yes'"),
         (TABLE | {"means": [0, 2]}, ValueError, r"means must be a table with one of normal; got \[0, 2\]"),
         (TABLE | {"means": {"cauchy": [0, 2]}}, ValueError, "means must be a table with one of normal"),
-        (TABLE | {"sds": {"log_normal": [0, 1], "half_normal": 1}}, ValueError, "sds must be a table with one of"),
+        (
+            TABLE | {"sds": {"log_normal": [0, 1], "half_normal": 1}},
+            ValueError,
+            "sds must be a table with one of",
+        ),
         (TABLE | {"means": {"normal": 0}}, ValueError, r"means\.normal must be location and scale; got 0"),
         (TABLE | {"means": {"normal": [0, 1, 2]}}, ValueError, r"means\.normal must be location and scale"),
         (TABLE | {"means": {"normal": [0, -1]}}, ValueError, r"means\.normal: scale must be positive"),
-        (TABLE | {"weights": {"dirichlet": "5"}}, TypeError, r"weights\.dirichlet: concentration must be a number"),
-        (TABLE | {"weights": {"dirichlet": True}}, TypeError, r"weights\.dirichlet: concentration must be a number"),
+        (
+            TABLE | {"weights": {"dirichlet": "5"}},
+            TypeError,
+            r"weights\.dirichlet: concentration must be a number",
+        ),
+        (
+            TABLE | {"weights": {"dirichlet": True}},
+            TypeError,
+            r"weights\.dirichlet: concentration must be a number",
+        ),
     ],
 )
 def test_bad_tables_are_refused_by_key(table, error, message):

@@ -42,7 +42,9 @@ def test_mixtures_come_back_and_keep_their_structure(covariance, d):
 def test_whitening_would_break_a_diagonal_structure():
     """The control: the map of a full spec does not keep diagonal covariances diagonal."""
     mixture, x = sample("diagonal", 3)
-    assert not has_structure("diagonal", Scale.of(x, Covariance.FULL).standardise_mixture(mixture).covariances)
+    assert not has_structure(
+        "diagonal", Scale.of(x, Covariance.FULL).standardise_mixture(mixture).covariances
+    )
 
 
 @pytest.mark.parametrize(("covariance", "d"), CASES)
@@ -79,7 +81,9 @@ def test_data_far_from_zero_standardise_to_the_same(covariance, d):
     _, x = sample(covariance, d)
     x = np.round(x * 2**20) / 2**20  # exact after the shift
     z = Scale.of(x, Covariance(covariance)).standardise(x)
-    assert Scale.of(x + 2.0**27, Covariance(covariance)).standardise(x + 2.0**27) == pytest.approx(z, abs=1e-7)
+    assert Scale.of(x + 2.0**27, Covariance(covariance)).standardise(x + 2.0**27) == pytest.approx(
+        z, abs=1e-7
+    )
 
 
 def test_the_unit_of_one_dimension_is_the_standard_deviation(rng):

@@ -1,0 +1,311 @@
+"""Measures over replicates: a published worked example, plain formulas, the bootstrap, and the edges."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import wilson_by_roots
+from references import reference_file
+
+from mixtures.comparison.performance import (
+    Measure,
+    Proportion,
+    bias,
+    coverage,
+    empirical_se,
+    failure_rate,
+    interval_width,
+    mean,
+    model_se,
+    monte_carlo_interval,
+    mse,
+    paired_difference,
+    proportion,
+    ratio_of_sums,
+    relative_bias,
+    rmse,
+    wilson_interval,
+)
+
+# Morris, White & Crowther's worked example -------------------------------------------------------
+
+TRUTH = -0.5
+Z95 = 1.959964
+
+
+@pytest.fixture(scope="module")
+def estimates():
+    return pd.read_csv(reference_file("simtutorial_estimates.csv")).set_index(["dgm", "method"]).sort_index()
+
+
+def cell(estimates, dgm, method):
+    rows = estimates.loc[(dgm, method)]
+    return rows["theta"].to_numpy(), rows["se"].to_numpy()
+
+
+def assert_printed(measure, value, mcse=None, digits=4):
+    assert round(measure.value, digits) == value
+    if mcse is not None:
+        assert round(measure.mcse, digits) == mcse
+    assert measure.n == 1600
+
+
+@pytest.mark.parametrize(
+    ("dgm", "method", "value", "mcse"),
+    [
+        (1, 1, -0.0029, 0.0052),
+        (1, 2, -0.0032, 0.0052),
+        (1, 3, -0.0021, 0.0052),
+        (2, 1, 0.0494, 0.0035),
+        (2, 2, 0.0048, 0.0038),
+        (2, 3, 0.0062, 0.0038),
+    ],
+)
+def test_bias_as_published(estimates, dgm, method, value, mcse):
+    theta, _ = cell(estimates, dgm, method)
+    assert_printed(bias(theta - TRUTH), value, mcse)
+
+
+@pytest.mark.parametrize(("method", "value"), [(1, 0.2093), (2, 0.2094), (3, 0.2091)])
+def test_empirical_se_as_published(estimates, method, value):
+    """The published error, .0037, is by normal theory; the robust one agrees with it to a few percent here."""
+    theta, _ = cell(estimates, 1, method)
+    measure = empirical_se(theta - TRUTH)
+    assert_printed(measure, value)
+    normal_theory = measure.value / math.sqrt(2 * 1599)
+    assert round(normal_theory, 4) == 0.0037
+    assert measure.mcse == pytest.approx(normal_theory, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("dgm", "method", "value", "mcse"),
+    [(1, 1, 0.9544, 0.0052), (2, 1, 0.9600, None), (2, 2, 0.9556, None), (2, 3, 0.9575, None)],
+)
+def test_coverage_as_published(estimates, dgm, method, value, mcse):
+    theta, se = cell(estimates, dgm, method)
+    assert_printed(coverage(theta - Z95 * se, theta + Z95 * se, TRUTH), value, mcse)
+
+
+def test_bias_eliminated_coverage_as_published(estimates):
+    """Coverage of the mean estimate in place of the truth."""
+    theta, se = cell(estimates, 2, 1)
+    assert_printed(coverage(theta - Z95 * se, theta + Z95 * se, theta.mean()), 0.9719, 0.0041)
+
+
+def test_model_se_gives_the_published_relative_error(estimates):
+    theta, se = cell(estimates, 2, 1)
+    ratio = model_se(se).value / empirical_se(theta - TRUTH).value
+    assert round(100 * (ratio - 1), 2) == 11.46
+
+
+# Plain formulas ---------------------------------------------------------------------------------
+
+ERRORS = np.random.default_rng(1).normal(0.2, 1.5, size=40)
+
+
+def test_each_formula_by_loops():
+    n = len(ERRORS)
+    centre = sum(ERRORS) / n
+    s2 = sum((e - centre) ** 2 for e in ERRORS) / (n - 1)
+    m = sum(e**2 for e in ERRORS) / n
+    m_se = math.sqrt(sum((e**2 - m) ** 2 for e in ERRORS) / (n * (n - 1)))
+    expected = {
+        bias: (centre, math.sqrt(s2 / n)),
+        mse: (m, m_se),
+        rmse: (math.sqrt(m), m_se / (2 * math.sqrt(m))),
+    }
+    for measure, (value, mcse) in expected.items():
+        assert measure(ERRORS).value == pytest.approx(value, rel=1e-12)
+        assert measure(ERRORS).mcse == pytest.approx(mcse, rel=1e-12)
+    assert relative_bias(ERRORS, 4.0).value == pytest.approx(centre / 4, rel=1e-12)
+    assert relative_bias(ERRORS, -4.0).mcse == pytest.approx(math.sqrt(s2 / n) / 4, rel=1e-12)
+
+
+def test_the_robust_error_of_the_empirical_se_by_loops():
+    n = len(ERRORS)
+    k, centre = n / (n - 1), ERRORS.mean()
+    terms = [k * (e - centre) ** 2 for e in ERRORS]
+    ratio = sum(terms) / n
+    se = math.sqrt(sum((t - ratio) ** 2 for t in terms)) / n
+    measure = empirical_se(ERRORS)
+    assert measure.value == pytest.approx(np.std(ERRORS, ddof=1), rel=1e-12)
+    assert measure.mcse == pytest.approx(math.sqrt(k) * se / (2 * measure.value), rel=1e-12)
+
+
+def test_the_robust_error_of_the_empirical_se_follows_the_bootstrap_and_normal_theory_does_not():
+    """Heavy tails, as mixture estimates have them: t with 5 degrees of freedom, 3,000 replicates."""
+    rng = np.random.default_rng(2)
+    errors = rng.standard_t(5, size=3000)
+    sds = [rng.choice(errors, size=3000).std(ddof=1) for _ in range(1000)]
+    bootstrap = np.std(sds, ddof=1)  # itself good to 1 / sqrt(2000) = 2.2%; 5 of these: 1e-6 of false alarms
+    measure = empirical_se(errors)
+    assert measure.mcse == pytest.approx(bootstrap, rel=0.11)
+    assert measure.value / math.sqrt(2 * 2999) < 0.8 * bootstrap  # the control
+
+
+def test_model_se_by_loops():
+    ses = np.random.default_rng(3).uniform(0.5, 2, size=30)
+    v = ses**2
+    m = math.sqrt(v.mean())
+    assert model_se(ses).value == pytest.approx(m, rel=1e-12)
+    assert model_se(ses).mcse == pytest.approx(math.sqrt(v.var(ddof=1) / (4 * 30 * m**2)), rel=1e-12)
+
+
+def spread_of(measure, draw, n_studies=1500):
+    """Ratio of the stated Monte Carlo error to the sd of the measure over many studies."""
+    measures = [measure(draw(np.random.default_rng(seed))) for seed in range(n_studies)]
+    return np.mean([m.mcse for m in measures]) / np.std([m.value for m in measures], ddof=1)
+
+
+@pytest.mark.parametrize("measure", [bias, mse, rmse, empirical_se, mean])
+def test_the_stated_monte_carlo_error_is_the_true_one(measure):
+    """Over 1,500 studies the sd is known to 1.9%; with 2% of bias at n = 200, 10% is 4 of these: 1e-4."""
+    ratio = spread_of(measure, lambda rng: rng.normal(0.5, 1, size=200))
+    assert ratio == pytest.approx(1, abs=0.1)
+    wrong = spread_of(lambda e: Measure(measure(e).value, measure(e).value / math.sqrt(len(e)), len(e)),
+                      lambda rng: rng.normal(0.5, 1, size=200))  # fmt: skip
+    assert wrong != pytest.approx(1, abs=0.1)  # the control: value / sqrt(n) is the error of none of them
+
+
+# Edges ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("measure", [bias, mse, rmse, empirical_se, model_se, mean])
+def test_one_replicate_has_no_monte_carlo_error(measure):
+    assert math.isnan(measure([0.5]).mcse)
+    assert measure([0.5]).n == 1
+
+
+@pytest.mark.parametrize("measure", [bias, mse, rmse, empirical_se, model_se, mean])
+def test_no_replicates_give_nothing(measure):
+    for empty in ([], [math.nan]):
+        assert math.isnan(measure(empty).value)
+        assert math.isnan(measure(empty).mcse)
+        assert measure(empty).n == 0
+
+
+@pytest.mark.parametrize("measure", [bias, mse, rmse, empirical_se, model_se, mean])
+def test_missing_values_are_left_out_and_lower_n(measure):
+    with_gaps = [1.0, math.nan, 2.0, 4.0, math.nan]
+    assert measure(with_gaps) == measure([1.0, 2.0, 4.0])
+    assert measure(with_gaps).n == 3
+
+
+def test_an_infinite_score_is_shown_and_never_dropped():
+    measure = mean([1.0, math.inf])
+    assert measure.value == math.inf
+    assert measure.n == 2
+    assert math.isnan(measure.mcse)
+
+
+def test_relative_bias_of_a_truth_of_zero_is_missing():
+    measure = relative_bias(ERRORS, 0.0)
+    assert math.isnan(measure.value)
+    assert math.isnan(measure.mcse)
+    assert measure.n == 40
+
+
+def test_identical_errors_have_no_spread_and_no_stated_error_of_it():
+    measure = empirical_se([2.0, 2.0, 2.0])
+    assert measure.value == 0
+    assert math.isnan(measure.mcse)
+
+
+def test_a_missing_interval_is_a_miss():
+    lower, upper = [0.0, math.nan, 0.0, 2.0], [1.0, math.nan, 1.0, 3.0]
+    assert coverage(lower, upper, 1.0) == Proportion(0.5, 0.25, 4)
+    assert interval_width(lower, upper) == Measure(1.0, 0.0, 3)
+
+
+def test_intervals_are_closed():
+    assert coverage([0.0, 1.0], [1.0, 2.0], [1.0, 1.0]).value == 1
+
+
+def test_truths_may_differ_by_replicate():
+    assert coverage([0, 10], [1, 11], [0.5, 10.5]).value == 1
+    assert coverage([0, 10], [1, 11], [10.5, 0.5]).value == 0
+
+
+@pytest.mark.parametrize("share", [proportion, failure_rate])
+def test_shares(share):
+    assert share([True, False, False, False]) == Proportion(0.25, math.sqrt(0.25 * 0.75 / 4), 4)
+    assert math.isnan(share([]).value)
+
+
+@given(n=st.integers(1, 5000), data=st.data(), z=st.floats(0.5, 5))
+def test_wilsons_interval_solves_its_equation(n, data, z):
+    events = data.draw(st.integers(0, n))
+    p = proportion(np.arange(n) < events)
+    low, high = wilson_interval(p, z)
+    assert (low, high) == pytest.approx(wilson_by_roots(events, n, z), abs=1e-6)
+    assert 0 <= low <= p.value + 1e-12
+    assert p.value - 1e-12 <= high <= 1
+
+
+def test_wilsons_interval_at_the_ends():
+    z2 = 1.96**2
+    for n in (1, 20, 1000):
+        assert wilson_interval(proportion([False] * n), 1.96) == pytest.approx((0, z2 / (n + z2)), abs=1e-12)
+        assert wilson_interval(proportion([True] * n), 1.96) == pytest.approx((n / (n + z2), 1), abs=1e-12)
+    assert wilson_interval(proportion([]), 1.96) == (0, 1)
+
+
+def test_wilsons_interval_is_scipys():
+    from scipy.stats import binomtest
+
+    for events, n in ((0, 10), (3, 17), (950, 1000)):
+        theirs = binomtest(events, n).proportion_ci(0.95, method="wilson")
+        ours = wilson_interval(proportion(np.arange(n) < events), Z95)
+        assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+def test_the_interval_of_a_measure_is_wilsons_for_proportions_only():
+    p = proportion([True] * 20)
+    assert monte_carlo_interval(p, 2.0) == wilson_interval(p, 2.0)
+    assert monte_carlo_interval(Measure(1.0, 0.1, 20), 2.0) == pytest.approx((0.8, 1.2))
+
+
+def test_paired_differences_use_the_common_replicates():
+    a, b = [1.0, 2.0, math.nan, 4.0], [0.5, math.nan, 3.0, 1.0]
+    assert paired_difference(a, b) == mean([0.5, 3.0])
+
+
+def test_pairing_sees_what_two_columns_do_not():
+    rng = np.random.default_rng(4)
+    common = rng.normal(size=500)
+    a, b = common + 0.05 + 0.01 * rng.normal(size=500), common
+    assert paired_difference(a, b).mcse < 0.001
+    assert mean(a).mcse > 0.03  # the control
+
+
+def test_paired_coverage_has_its_published_error():
+    rng = np.random.default_rng(5)
+    a, b = rng.random(400) < 0.9, rng.random(400) < 0.8
+    p10, p01 = (a & ~b).mean(), (~a & b).mean()
+    measure = paired_difference(a, b)
+    assert measure.value == pytest.approx(p10 - p01)
+    expected = math.sqrt((p10 + p01 - (p10 - p01) ** 2) / 399)
+    assert measure.mcse == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_ratio_of_sums_over_clusters():
+    """Shares of events within replicates; the error is that over replicates, checked by the bootstrap."""
+    rng = np.random.default_rng(6)
+    sizes = rng.integers(1, 30, size=400)
+    events = rng.binomial(sizes, rng.beta(2, 2, size=400))
+    measure = ratio_of_sums(events, sizes)
+    assert measure.value == pytest.approx(events.sum() / sizes.sum())
+    picks = rng.integers(400, size=(1000, 400))
+    bootstrap = np.std([events[i].sum() / sizes[i].sum() for i in picks], ddof=1)
+    assert measure.mcse == pytest.approx(bootstrap, rel=0.11)  # five of its own errors
+    p = measure.value
+    assert math.sqrt(p * (1 - p) / sizes.sum()) < 0.7 * bootstrap  # the control: as if all were independent
+
+
+def test_the_ratio_of_sums_at_the_edges():
+    assert ratio_of_sums([0, 1], [0, 4]).n == 1
+    assert math.isnan(ratio_of_sums([0, 1], [0, 4]).mcse)
+    assert math.isnan(ratio_of_sums([0], [0]).value)
