@@ -83,7 +83,7 @@ class Store:
         """
         store = cls(Path(folder))
         study = Study.from_toml(text)
-        if store._study_path.exists() or store._manifest_path.exists():
+        if store._study_path.exists():
             earlier = cls.open(folder).study()
             changes = list_changes(earlier, study)
             if changes:
@@ -92,7 +92,7 @@ class Store:
                     + "; ".join(changes)
                     + ". To start afresh, give another folder"
                 )
-        elif store.folder.is_dir() and any(store.folder.iterdir()):
+        elif store.folder.is_dir() and not store._is_free():
             raise ValueError(
                 f"{folder}: the folder must be empty or hold results of the study; got other files"
             )
@@ -109,6 +109,15 @@ class Store:
     @property
     def _manifest_path(self) -> Path:
         return self.folder / "manifest.json"
+
+    def _is_free(self) -> bool:
+        """Whether the folder holds nothing, or what is left of heads that could not be written."""
+        names = {
+            entry.name
+            for entry in self.folder.iterdir()
+            if not entry.name.startswith((".manifest.json.", ".study.toml."))
+        }
+        return not names or (names == {"manifest.json"} and "schema_version" in self.manifest())
 
     def study(self) -> Study:
         """The study as it was last run."""
@@ -142,8 +151,9 @@ class Store:
         """
         import pyarrow as pa
 
-        parts = [_read_part(path) for path in sorted((self.folder / "rows" / kind).glob("*.parquet"))]
         empty = table(TABLES[kind], [])
+        paths = sorted((self.folder / "rows" / kind).glob("*.parquet"))
+        parts = [_read_part(path, empty.schema) for path in paths]
         frame: pd.DataFrame = pa.concat_tables([empty, *parts]).to_pandas()
         return frame.drop_duplicates(_KEYS[kind], ignore_index=True)
 
@@ -162,9 +172,9 @@ class Store:
         )
 
     def _write_heads(self, study: Study, text: str) -> None:
-        (self.folder / "rows").mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         is_new = not self._manifest_path.exists()
-        manifest = _environment() if is_new else self.manifest()
+        manifest = {"schema_version": SCHEMA_VERSION, **environment()} if is_new else self.manifest()
         n_rows = 0 if is_new else len(self.done())
         claims = manifest.setdefault("claims", {})
         for claim in study.claim:
@@ -184,6 +194,11 @@ def list_changes(earlier: Study, study: Study) -> list[str]:
         changes.append(f"replicates were {earlier.replicates} and are {study.replicates}")
     if missing := set(earlier.grid.n) - set(study.grid.n):
         changes.append(f"grid.n has lost {', '.join(map(str, sorted(missing)))}")
+    planned = {method.name: study.replicates_of(method) for method in study.method}
+    for method in earlier.method if study.replicates >= earlier.replicates else []:
+        before, after = earlier.replicates_of(method), planned.get(method.name)
+        if after is not None and after < before:
+            changes.append(f"method {method.name!r}: replicates were {before} and are {after}")
     truths = {truth.name: truth.content() for truth in earlier.grid.truth}
     changes += _compare("grid.truth", truths, {truth.name: truth.content() for truth in study.grid.truth})
     methods = {method.name: method.content() for method in earlier.method}
@@ -210,9 +225,9 @@ def _compare(kind: str, before: dict[str, Any], after: dict[str, Any]) -> list[s
     return changes
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
+    """What results depend on beside their input: when and on what they were computed, and the versions."""
     return {
-        "schema_version": SCHEMA_VERSION,
         "created": _now(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -260,12 +275,15 @@ def _write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read_part(path: Path) -> Any:
+def _read_part(path: Path, schema: Any) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        part = pq.read_table(path)
+        if not part.schema.equals(schema):
+            raise pa.ArrowInvalid(f"its columns are not those of {path.parent.name}")
+        return part
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path}: the part of the results must be whole; {str(error).splitlines()[0]} "
