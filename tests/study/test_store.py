@@ -1,0 +1,406 @@
+"""Rows to and from disk, and what a results folder accepts."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from study.designs import CLOSE, claim, design, grid, text, truth
+
+from mixtures.study.rows import FitRow, PairRow, ParameterRow, Rows
+from mixtures.study.store import Store, list_changes
+
+
+def fit_row(replicate=0, **changes):
+    known = {
+        "condition": "c",
+        "replicate": replicate,
+        "method": "m",
+        "status": "converged",
+        "has_estimate": True,
+        "message": "",
+        "warnings": "",
+        "error_type": "",
+        "seconds": 0.1,
+        "data_hash": "0",
+        "kl": 0.1 + replicate,
+    }
+    return FitRow(**known | changes)
+
+
+def parameter_row(replicate=0):
+    return ParameterRow(
+        condition="c",
+        replicate=replicate,
+        method="m",
+        parameter="means",
+        component=1,
+        axis=1,
+        truth=1 / 3,
+        estimate=0.1 + 0.2,
+        standard_error=None,
+        lower=None,
+        upper=None,
+    )
+
+
+def rows_of(*replicates):
+    rows = Rows.empty()
+    rows.fits.extend(fit_row(index) for index in replicates)
+    rows.parameters.extend(parameter_row(index) for index in replicates)
+    return rows
+
+
+def files(folder):
+    """Name every file of a folder, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.prepare(tmp_path / "results", text())
+
+
+def test_a_new_folder_holds_the_study_and_where_it_ran(store):
+    assert files(store.folder) == ["manifest.json", "study.toml"]
+    assert store.study() == design()
+    manifest = store.manifest()
+    assert manifest["schema_version"] == 1
+    assert {"python", "platform", "processors", "created"} <= manifest.keys()
+    assert manifest["packages"]["numpy"] == np.__version__
+    assert Store.open(store.folder).study() == design()
+
+
+@pytest.mark.parametrize("kind", ["fits", "parameters", "pairs", "reliability", "examples"])
+def test_a_table_without_rows_is_empty_but_has_its_columns(store, kind):
+    frame = store.read(kind)
+    assert len(frame) == 0
+    assert {"condition", "replicate", "method"} <= set(frame.columns)
+
+
+def test_rows_come_back_bit_for_bit(store):
+    store.write(rows_of(0, 1))
+    fits, parameters = store.read("fits"), store.read("parameters")
+    assert fits["kl"].tolist() == [0.1, 1.1]
+    assert fits["hellinger"].isna().all()
+    assert parameters["truth"].tolist() == [1 / 3, 1 / 3]
+    assert parameters["estimate"].tolist() == [0.1 + 0.2] * 2
+    assert parameters["lower"].isna().all()
+    assert store.done() == {("c", 0, "m"), ("c", 1, "m")}
+
+
+def test_nothing_that_is_not_finite_is_lost(store):
+    rows = Rows.empty()
+    rows.fits.append(fit_row(kl=float("inf"), seconds=float("nan")))
+    store.write(rows)
+    frame = store.read("fits")
+    assert frame["kl"].tolist() == [float("inf")]
+    assert frame["seconds"].isna().all()
+
+
+def test_a_row_counts_once_however_often_it_was_computed(store):
+    store.write(rows_of(0, 1))
+    store.write(rows_of(0))
+    store.write(rows_of(1, 2))
+    assert len(list((store.folder / "rows" / "fits").iterdir())) == 3
+    assert sorted(store.read("fits")["replicate"]) == [0, 1, 2]
+    assert sorted(store.read("parameters")["replicate"]) == [0, 1, 2]
+
+
+def test_the_same_rows_are_the_same_part(store):
+    store.write(rows_of(0, 1))
+    before = files(store.folder)
+    store.write(rows_of(0, 1))
+    assert files(store.folder) == before
+
+
+def test_pairs_are_known_by_both_methods(store):
+    rows = rows_of(0)
+    rows.pairs.append(
+        PairRow(
+            condition="c",
+            replicate=0,
+            method="m",
+            versus="l",
+            is_ambiguous=False,
+            soft_assignment_distance=0.0,
+            kl=0.0,
+            largest_difference=0.0,
+            hard_assignment_disagreement=0.0,
+        )
+    )
+    store.write(rows)
+    assert store.has_pair() == {("c", 0, "m", "l")}
+
+
+# When the disk fails ----------------------------------------------------------------------------
+
+
+def full_disk(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("what", ["replace", "open"])
+def test_a_write_that_fails_leaves_nothing(store, monkeypatch, what):
+    store.write(rows_of(0))
+    before = files(store.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, what, full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            store.write(rows_of(1))
+    assert files(store.folder) == before
+    assert store.done() == {("c", 0, "m")}
+
+
+def test_an_interrupted_write_leaves_nothing(store, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    before = files(store.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(rows_of(1))
+    assert files(store.folder) == before
+
+
+def test_a_fit_counts_only_when_everything_of_it_is_stored(store, monkeypatch):
+    def fail_at_fits(self, target):
+        if "fits" in target.parts:
+            full_disk()
+        return os.replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail_at_fits)
+        with pytest.raises(OSError, match="No space left"):
+            store.write(rows_of(0))
+    assert store.done() == set()
+    assert len(store.read("parameters")) == 1
+    store.write(rows_of(0))
+    assert len(store.read("parameters")) == len(store.read("fits")) == 1
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_heads_that_cannot_be_written_do_not_bar_the_folder(tmp_path, monkeypatch, call):
+    """A disk that was full when the study began may be emptied, and the same command given again."""
+    n_calls = 0
+
+    def fail_once(self, target):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == call:
+            full_disk()
+        return os.replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail_once)
+        with pytest.raises(ValueError, match="the folder must be writable; No space left"):
+            Store.prepare(tmp_path / "results", text())
+    assert not any(name.startswith(".") for name in files(tmp_path / "results"))
+    assert Store.prepare(tmp_path / "results", text()).study() == design()
+
+
+# Parts that are not whole -----------------------------------------------------------------------
+
+
+def part_of(store, kind="fits"):
+    (part,) = (store.folder / "rows" / kind).iterdir()
+    return part
+
+
+@pytest.mark.parametrize("keep", [0, 3, 0.5, -1])
+def test_a_truncated_part_is_named(store, keep):
+    store.write(rows_of(0))
+    part = part_of(store)
+    whole = part.read_bytes()
+    part.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    with pytest.raises(ValueError, match="the part of the results must be whole") as caught:
+        store.done()
+    assert str(part) in str(caught.value)
+    assert "run the study again" in str(caught.value)
+
+
+def test_damage_inside_a_part_is_named(store):
+    store.write(rows_of(*range(200)))
+    part = part_of(store)
+    content = bytearray(part.read_bytes())
+    content[4:400] = bytes(396)
+    part.write_bytes(content)
+    with pytest.raises(ValueError, match="the part of the results must be whole") as caught:
+        store.read("fits")
+    assert str(part) in str(caught.value)
+
+
+def test_a_part_of_another_table_is_named(store):
+    store.write(rows_of(0))
+    part = part_of(store)
+    pq.write_table(pq.read_table(part_of(store, "parameters")), part)
+    with pytest.raises(ValueError, match="its columns are not those of fits") as caught:
+        store.read("fits")
+    assert str(part) in str(caught.value)
+
+
+def test_temporary_files_of_a_killed_writer_are_no_parts(store):
+    store.write(rows_of(0))
+    part = part_of(store)
+    (part.parent / f".{part.name}.123").write_bytes(b"half")
+    assert store.done() == {("c", 0, "m")}
+
+
+# Folders of others ------------------------------------------------------------------------------
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must hold results of a study; got none"):
+        Store.open(tmp_path)
+    with pytest.raises(ValueError, match="must hold results of a study; got none"):
+        Store.open(tmp_path / "missing")
+
+
+def test_a_newer_schema_is_refused(store):
+    manifest = store.manifest() | {"schema_version": 2}
+    (store.folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    for go_on in (lambda: Store.open(store.folder), lambda: Store.prepare(store.folder, text())):
+        with pytest.raises(ValueError, match="must be of schema version 1; got 2"):
+            go_on()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "must be valid JSON"), ("[]", "must hold an object"), ("{}", "got None")]
+)
+def test_a_damaged_manifest_is_named(store, content, message):
+    (store.folder / "manifest.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=message) as caught:
+        Store.open(store.folder)
+    assert str(store.folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "manifest.json", ".profile"])
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="must be empty or hold results of the study; got other files"):
+        Store.prepare(tmp_path, text())
+    assert files(tmp_path) == [name]
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    assert Store.prepare(tmp_path, text()).study() == design()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="the folder must be writable; ") as caught:
+        Store.prepare(tmp_path / "file" / "results", text())
+    assert str(tmp_path / "file" / "results") in str(caught.value)
+    with pytest.raises(ValueError, match="the folder must be writable; "):
+        Store.prepare(tmp_path / "file", text())
+
+
+# What may change, and what may not --------------------------------------------------------------
+
+BEFORE = {
+    "grid": grid(truth(), n=[40, 80]),
+    "method": [
+        {"name": "A", "engine": "halves", "noise": 0.5},
+        {"name": "B", "engine": "em", "replicates": 9},
+    ],
+    "claim": [claim()],
+}
+CHANGES = {
+    "name": ({"name": "other"}, "name was 'trial' and is 'other'"),
+    "seed": ({"seed": 12}, "seed was 11 and is 12"),
+    "covariance": ({"covariance": "tied"}, "covariance was 'full' and is 'tied'"),
+    "fewer replicates": ({"replicates": 3}, "replicates were 4 and are 3"),
+    "fewer replicates of a method": (
+        {"method": [BEFORE["method"][0], {"name": "B", "engine": "em", "replicates": 8}]},
+        "method 'B': replicates were 9 and are 8",
+    ),
+    "fewer replicates of a method by default": (
+        {"method": [BEFORE["method"][0] | {"replicates": 2}, BEFORE["method"][1]]},
+        "method 'A': replicates were 4 and are 2",
+    ),
+    "lost n": ({"grid": grid(truth(), n=[80])}, "grid.n has lost 40"),
+    "truth": (
+        {"grid": grid(truth(means=[0.0, 6.0]), n=[40, 80])},
+        "grid.truth 'apart': means was [0.0, 5.0] and is [0.0, 6.0]",
+    ),
+    "truth gone": ({"grid": grid(CLOSE, n=[40, 80]), "claim": [claim()]}, "grid.truth 'apart' is gone"),
+    "setting": (
+        {"method": [BEFORE["method"][0] | {"noise": 0.4}, BEFORE["method"][1]]},
+        "method 'A': noise was 0.5 and is 0.4",
+    ),
+    "setting gone": (
+        {"method": [{"name": "A", "engine": "halves"}, BEFORE["method"][1]]},
+        "method 'A': noise was 0.5 and is None",
+    ),
+    "engine": (
+        {"method": [BEFORE["method"][0] | {"engine": "raising"}, BEFORE["method"][1]]},
+        "method 'A': engine was 'halves' and is 'raising'",
+    ),
+    "method gone": ({"method": BEFORE["method"][:1]}, "method 'B' is gone"),
+    "bound": ({"claim": [claim(between=[-0.6, 0.5])]}, "claim 'means': between was [-0.5, 0.5] and is [-0.6, 0.5]"),
+    "claim's place": ({"claim": [claim(n=[40])]}, "claim 'means': n was None and is [40]"),
+    "claim gone": ({"claim": None}, "claim 'means' is gone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_value_is_refused_with_what_changed(tmp_path, changes, message):
+    store = Store.prepare(tmp_path, text(**BEFORE))
+    with pytest.raises(ValueError, match="must be of the same study, which may only grow") as caught:
+        Store.prepare(tmp_path, text(**BEFORE | changes))
+    assert message in str(caught.value)
+    assert str(caught.value).count(";") == 1
+    assert "give another folder" in str(caught.value)
+    assert store.study() == design(**BEFORE)
+
+
+def test_changed_components_are_refused():
+    drawn = {"grid": grid({"name": "p", "prior": {"weights": {"dirichlet": 1}, "means": {"normal": [0, 1]}, "sds": {"half_normal": 1}}})}  # fmt: skip
+    assert list_changes(design(**drawn), design(**drawn, components=3)) == ["components was 2 and is 3"]
+
+
+def test_every_change_is_named(tmp_path):
+    Store.prepare(tmp_path, text(**BEFORE))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  its words are what is tested
+        Store.prepare(tmp_path, text(**BEFORE | {"seed": 12, "replicates": 2, "claim": None}))
+    for change in ("seed was", "replicates were", "claim 'means' is gone"):
+        assert change in str(caught.value)
+
+
+GROWTH = {
+    "nothing": {},
+    "words": {"title": "Another", "aims": "To try again."},
+    "replicates": {"replicates": 40},
+    "replicates of a method": {
+        "method": [BEFORE["method"][0] | {"replicates": 5}, BEFORE["method"][1] | {"replicates": 10}]
+    },
+    "n": {"grid": grid(truth(), n=[20, 40, 80])},
+    "truth": {"grid": grid(CLOSE, truth(), n=[80, 40])},
+    "method": {"method": [{"name": "C", "engine": "raising"}, *BEFORE["method"][::-1]]},
+    "claim": {"claim": [claim(id="new", between=[0.0, 1.0]), claim()]},
+    "whole numbers": {"grid": grid(truth(means=[0, 5]), n=[40, 80])},
+}
+
+
+@pytest.mark.parametrize("changes", GROWTH.values(), ids=GROWTH)
+def test_a_study_may_grow(tmp_path, changes):
+    Store.prepare(tmp_path, text(**BEFORE))
+    grown = Store.prepare(tmp_path, text(**BEFORE | changes))
+    assert grown.study() == design(**BEFORE | changes)
+
+
+def test_the_time_of_a_claim_is_kept(tmp_path):
+    store = Store.prepare(tmp_path, text(claim=[claim()]))
+    first = store.manifest()["claims"]
+    assert first["means"]["fits_before"] == 0
+    store.write(rows_of(0, 1, 2))
+    Store.prepare(tmp_path, text(claim=[claim(), claim(id="late")]))
+    claims = store.manifest()["claims"]
+    assert claims["means"] == first["means"]
+    assert claims["late"]["fits_before"] == 3
+    assert pd.Timestamp(claims["late"]["made"]).tz is not None
