@@ -193,8 +193,9 @@ class Gallery:
 
     def _along_x(self, condition: Condition, example: Example) -> Iterator[Picture]:
         caption = (
-            f"{condition.name}: soft assignments of the first replicate along x; ticks above are observations "
-            "that belong to the component, ticks below those that do not. The oracle knows the true parameters."
+            f"{condition.name}: soft assignments of the first replicate along x; ticks above are "
+            "observations that belong to the component, ticks below those that do not. The oracle knows "
+            "the true parameters."
         )
         figure = figures.along_x(example.x, example.soft, _UNIT, labels=example.labels)
         yield _picture(figure, f"along-x-{condition.key}", caption)

@@ -205,10 +205,11 @@ def settings(content: Mapping[str, Any]) -> str:
 def messages(tables: Tables) -> list[Message]:
     """Count what fits said, failing ones' messages and every fit's warnings; the most frequent first."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for row in tables.fits.itertuples():
-        for text in (f"{row.error_type}: {row.message}" if row.error_type else row.message, row.warnings):
-            if text and isinstance(row.method, str):
-                counts[row.method, str(row.status), str(text)] += 1
+    fits = tables.fits[["method", "status", "error_type", "message", "warnings"]].dropna()
+    for method, status, kind, message, warnings in fits.itertuples(index=False, name=None):
+        for text in (": ".join(filter(None, (kind, message))), warnings):
+            if text:
+                counts[method, status, text] += 1
     return [Message(*key, n) for key, n in counts.most_common(_MOST_MESSAGES)]
 
 
