@@ -149,7 +149,12 @@ def _read_frame(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path}: the file must exist; got none")
     try:
-        return pd.read_csv(path) if ".csv" in name[-7:] else pd.read_parquet(path)
+        if ".csv" not in name[-7:]:
+            return pd.read_parquet(path).reset_index(drop=True)
+        frame = pd.read_csv(path)
+        if not isinstance(frame.index, pd.RangeIndex):  # pandas took the first column for names of rows
+            raise ValueError("its rows have more entries than its header has names")
+        return frame
     except OSError as error:
         raise ValueError(f"{path}: the file must be readable; {error.strerror or error}") from None
     except ValueError as error:  # also pandas' ParserError, EmptyDataError and pyarrow's ArrowInvalid
