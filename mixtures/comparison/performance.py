@@ -158,7 +158,8 @@ def _ratio_se(numerators: Array, denominators: Array) -> float:
 
 
 def _sd(values: Array) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    with np.errstate(invalid="ignore"):  # an infinite score has no standard deviation
+        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
 def _finite(values: ArrayLike) -> Array:
