@@ -1,4 +1,4 @@
-"""Soft assignments: distances and scores against loops, scikit-learn, brute force, and what calibrated means."""
+"""Soft assignments: distances, scores and calibration, against loops, scikit-learn and brute force."""
 
 import itertools
 import math

@@ -71,7 +71,7 @@ def test_bias_as_published(estimates, dgm, method, value, mcse):
 
 @pytest.mark.parametrize(("method", "value"), [(1, 0.2093), (2, 0.2094), (3, 0.2091)])
 def test_empirical_se_as_published(estimates, method, value):
-    """The published error, .0037, is by normal theory; the robust one agrees with it to a few percent here."""
+    """The published error, .0037, is by normal theory; the robust one is near it here."""
     theta, _ = cell(estimates, 1, method)
     measure = empirical_se(theta - TRUTH)
     assert_printed(measure, value)

@@ -37,7 +37,8 @@ def numbers(recovery):
     scores, oracle = recovery.scores, recovery.oracle_scores
     return [
         *recovery.errors.weights, *recovery.errors.means.ravel(), *recovery.errors.variances.ravel(),
-        recovery.hellinger, recovery.kl, recovery.bayes_error, recovery.alignment.cost, recovery.alignment.gap,
+        recovery.hellinger, recovery.kl, recovery.bayes_error,
+        recovery.alignment.cost, recovery.alignment.gap,
         recovery.to_oracle.total_variation, recovery.to_oracle.kl, recovery.to_oracle.largest,
         recovery.to_oracle.disagreement,
         *[getattr(one, name) for one in (scores, oracle) for name in type(one).__dataclass_fields__],
@@ -176,7 +177,7 @@ def test_the_agreement_of_two_fits_by_hand(fit):
 def test_fits_of_other_data_do_not_agree(fit):
     with pytest.raises(ValueError, match="same observations"):
         agree(fit, fit_at(TRUTH, DATASET.x[:10]))
-    with pytest.raises(ValueError, match="same observations|soft assignments"):
+    with pytest.raises(ValueError, match=r"same observations|soft assignments"):
         agree(fit, replace(fit, log_responsibilities=None))
 
 
