@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from mixtures.bayes.densities import (
 from mixtures.bayes.diagnostics import Diagnostics, invariant_quantities
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.relabel import Relabel, relabel
-from mixtures.model.arrays import Array, Integers
+from mixtures.model.arrays import Array, Integers, freeze
 from mixtures.model.fit import Draws, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
@@ -34,7 +34,7 @@ N_THINNED = 400
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
-    """Posterior draws of a univariate mixture, in the units of the data.
+    """Posterior draws of a univariate mixture, in the units of the data. Arrays are read-only.
 
     Attributes
     ----------
@@ -63,6 +63,15 @@ class Posterior:
     stats: SampleStats
     invariants: Diagnostics
     parameters: Diagnostics
+
+    def __post_init__(self) -> None:
+        for array in (self.x, self.log_likelihoods, self.log_densities, self.permutations):
+            freeze(array)
+
+    def __setstate__(self, state: list[Any]) -> None:
+        for name, value in zip(self.__slots__, state, strict=True):
+            object.__setattr__(self, name, value)
+        self.__post_init__()
 
     @classmethod
     def of(cls, sample: Sample, prior: Prior, x: Array, *, method: Relabel) -> Self:

@@ -1,5 +1,7 @@
 """The posterior's hand-over to ArviZ, and its summaries."""
 
+import pickle
+
 import arviz as az
 import numpy as np
 import pytest
@@ -79,7 +81,9 @@ def test_medians(posterior):
     assert medians.weights.shape == (2,)
 
 
-def test_arrays_are_read_only(posterior):
-    for array in (posterior.weights, posterior.means, posterior.sds):
+@pytest.mark.parametrize("copy", [lambda same: same, lambda same: pickle.loads(pickle.dumps(same))])
+def test_arrays_are_read_only_after_unpickling_too(posterior, copy):
+    again = copy(posterior)
+    for array in (again.x, again.weights, again.means, again.sds, again.log_likelihoods, again.permutations):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
