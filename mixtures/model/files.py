@@ -152,7 +152,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
         if ".csv" not in name[-7:]:
             return pd.read_parquet(path).reset_index(drop=True)
         frame = pd.read_csv(path)
-        if not isinstance(frame.index, pd.RangeIndex):  # pandas took the first column for names of rows
+        if not frame.index.equals(pd.RangeIndex(len(frame))):  # the first column was taken for row names
             raise ValueError("its rows have more entries than its header has names")
         return frame
     except OSError as error:
@@ -183,11 +183,12 @@ def _numbers(path: str | Path, column: pd.Series) -> Array:
 
 def _select(path: str | Path, column: pd.Series, values: Sequence[str]) -> pd.Series:
     texts = column.astype(str)
-    unknown = [value for value in values if value not in set(texts)]
+    known = sorted(column.dropna().astype(str).unique())
+    unknown = [value for value in values if value not in known]
     if unknown or not values:
-        known = ", ".join(sorted(texts.unique())[:10])
         raise ValueError(
-            f"{path}: column {column.name!r} must hold the values asked for; got {unknown}, not {known}"
+            f"{path}: column {column.name!r} must hold the values asked for; "
+            f"got {unknown}, not {', '.join(known[:10])}"
         )
     return texts.isin(list(values))
 
