@@ -30,10 +30,10 @@ _QUASI_POINTS = 2**13  # Hellinger distances in several dimensions are then good
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Nodes:
-    """Points and weights with which sums stand for integrals over space."""
+    """Points and logarithms of weights with which sums stand for integrals over space."""
 
     x: Array
-    weights: Array
+    log_weights: Array
 
 
 def hellinger_distance(p: NormalMixture, q: NormalMixture) -> float:
@@ -44,7 +44,7 @@ def hellinger_distance(p: NormalMixture, q: NormalMixture) -> float:
     """
     nodes = _nodes(p, q)
     halves = (log_density(p, nodes.x) + log_density(q, nodes.x)) / 2
-    return math.sqrt(min(max(1 - float(nodes.weights @ np.exp(halves)), 0.0), 1.0))
+    return math.sqrt(min(max(1 - float(np.exp(halves + nodes.log_weights).sum()), 0.0), 1.0))
 
 
 def kl_divergence(p: NormalMixture, q: NormalMixture) -> float:
@@ -54,17 +54,17 @@ def kl_divergence(p: NormalMixture, q: NormalMixture) -> float:
     """
     nodes = _nodes(p, q)
     log_p, log_q = log_density(p, nodes.x), log_density(q, nodes.x)
-    density = np.exp(log_p)
+    shares = np.exp(log_p + nodes.log_weights)
     with np.errstate(invalid="ignore"):
-        terms = np.where(density > 0, density * (log_p - log_q), 0.0)
-    return max(float(nodes.weights @ terms), 0.0)
+        terms = np.where(shares > 0, shares * (log_p - log_q), 0.0)
+    return max(float(terms.sum()), 0.0)
 
 
 def bayes_error(mixture: NormalMixture) -> float:
     """Error rate of the best possible hard assignment, 1 - integral of max_j w_j N(x; mu_j, Sigma_j)."""
     nodes = _nodes(mixture, mixture)
-    best = np.exp(joint_log_densities(mixture, nodes.x).max(axis=1))
-    return min(max(1 - float(nodes.weights @ best), 0.0), 1.0)
+    best = joint_log_densities(mixture, nodes.x).max(axis=1)
+    return min(max(1 - float(np.exp(best + nodes.log_weights).sum()), 0.0), 1.0)
 
 
 def separation(mixture: NormalMixture) -> float:
@@ -94,7 +94,7 @@ def _panels(p: NormalMixture, q: NormalMixture) -> _Nodes:
     points, weights = np.polynomial.legendre.leggauss(_POINTS_PER_PANEL)
     half = np.diff(ends)[:, None] / 2
     middle = (ends[:-1] + ends[1:])[:, None] / 2
-    return _Nodes((middle + half * points).reshape(-1, 1), (half * weights).ravel())
+    return _Nodes((middle + half * points).reshape(-1, 1), np.log(half * weights).ravel())
 
 
 def _crossings(mixture: NormalMixture) -> Array:
@@ -115,7 +115,7 @@ def _crossings(mixture: NormalMixture) -> Array:
 
 
 def _quasi_random(p: NormalMixture, q: NormalMixture) -> _Nodes:
-    """Points of the half-and-half mixture of p and q, from a Sobol sequence, with 1 / density as weights."""
+    """Points of the half-and-half mixture of p and q, from a Sobol sequence, weighted by 1 / density."""
     from scipy.stats import norm
     from scipy.stats.qmc import Sobol
 
@@ -125,5 +125,5 @@ def _quasi_random(p: NormalMixture, q: NormalMixture) -> _Nodes:
     factors = np.linalg.cholesky(np.concatenate([p.covariances, q.covariances]))
     chosen = np.minimum(np.searchsorted(np.cumsum(weights), uniform[:, 0]), len(weights) - 1)
     x = means[chosen] + np.einsum("nde,ne->nd", factors[chosen], norm.ppf(uniform[:, 1:]))
-    density = (np.exp(log_density(p, x)) + np.exp(log_density(q, x))) / 2
-    return _Nodes(x, 1 / (density * len(x)))
+    log_densities = np.logaddexp(log_density(p, x), log_density(q, x)) - math.log(2)
+    return _Nodes(x, -log_densities - math.log(len(x)))
