@@ -13,7 +13,7 @@ from mixtures.comparison.assignments import (
     score_assignments,
 )
 from mixtures.comparison.distances import bayes_error, hellinger_distance, kl_divergence
-from mixtures.model.arrays import Array
+from mixtures.model.arrays import Array, Integers
 from mixtures.model.data import Dataset
 from mixtures.model.density import log_responsibilities
 from mixtures.model.fit import Fit, Parameters
@@ -98,13 +98,14 @@ def compare(truth: NormalMixture, dataset: Dataset, fit: Fit) -> Recovery:
     Raises
     ------
     ValueError
-        If the fit has no estimate, or truth and estimate differ in components or dimensions.
+        If the fit has no estimate, truth and estimate differ in components or dimensions, or a label
+        names no component of the truth.
     """
     alignment = align(truth, _estimate_of(fit))
     aligned = fit.permuted(alignment.permutation)
     estimate, soft = _estimate_of(aligned), _soft_assignments_of(aligned)
     oracle = log_responsibilities(truth, dataset.x)
-    labels = dataset.labels
+    labels = _known_labels(dataset, truth)
     return Recovery(
         fit=aligned,
         alignment=alignment,
@@ -150,6 +151,17 @@ def _soft_assignments_of(fit: Fit) -> Array:
     if fit.log_responsibilities is None:
         raise ValueError(f"a fit must have soft assignments to be compared; got none from {fit.method}")
     return fit.log_responsibilities
+
+
+def _known_labels(dataset: Dataset, truth: NormalMixture) -> Integers | None:
+    """The labels, or None where no observation has one."""
+    if dataset.labels is None or dataset.labels.max() < 0:
+        return None
+    if dataset.labels.max() >= truth.n_components:
+        raise ValueError(
+            f"labels must be below the truth's {truth.n_components} components; got {dataset.labels.max()}"
+        )
+    return dataset.labels
 
 
 def _errors(truth: NormalMixture, estimate: NormalMixture) -> Parameters:
