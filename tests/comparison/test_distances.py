@@ -114,6 +114,14 @@ def test_units_and_origin_play_no_part(d, unit, shift):
     assert bayes_error(move(p)) == pytest.approx(bayes_error(p), rel=1e-6, abs=1e-9)
 
 
+def test_densities_too_small_for_a_float_still_have_distances():
+    """In 60 dimensions and small units the densities are 1e-390."""
+    p = NormalMixture([1.0], [np.zeros(60)], [np.eye(60) * 1e12])
+    q = NormalMixture([1.0], [np.full(60, 1e6) / math.sqrt(60)], [np.eye(60) * 1e12])
+    assert hellinger_distance(p, q) == pytest.approx(closed_hellinger(p, q), abs=0.01)
+    assert kl_divergence(p, q) == pytest.approx(0.5, abs=0.05)
+
+
 # Bayes error ------------------------------------------------------------------------------------
 
 

@@ -117,6 +117,15 @@ def test_without_labels_there_are_no_scores(fit):
     assert recovery.to_oracle.total_variation > 0
 
 
+def test_labels_that_are_all_unknown_are_no_labels(fit):
+    assert compare(TRUTH, Dataset(DATASET.x, np.full(300, -1)), fit).scores is None
+
+
+def test_labels_beyond_the_truth_are_refused(fit):
+    with pytest.raises(ValueError, match="labels must be below the truth's 3 components; got 3"):
+        compare(TRUTH, Dataset(DATASET.x, DATASET.labels + 1), fit)
+
+
 def test_overlapping_truths_are_ambiguous():
     close = NormalMixture.univariate([0.5, 0.5], [0, 0.3], [1, 1])
     dataset = simulate(close, 100, 3)
