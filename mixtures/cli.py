@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from mixtures.report.data_fit import DataFit
     from mixtures.study.summary import Summary
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -133,6 +134,75 @@ def simulate_data(spec: Path, n: int, seed: int, out: Path) -> None:
 
     write_data(out, simulate(read_mixture(spec), n, seed))
     click.echo(f"{n} observations: {out}")
+
+
+@commands.command("fit")
+@click.argument("data", type=_PATH)
+@click.option(
+    "--column", "columns", multiple=True, required=True, help="Numeric column; once for each dimension."
+)
+@click.option("--components", type=_COUNT, required=True, help="Number of components.")
+@click.option(
+    "--covariance",
+    type=click.Choice(["full", "diagonal", "spherical", "tied"]),
+    default="full",
+    show_default=True,
+    help="Structure of the covariances; with one column, tied means equal variances.",
+)
+@click.option("--engine", type=click.Choice(["em", "nuts", "both"]), default="both", show_default=True)
+@click.option(
+    "--labels", metavar="NAME", help="Column of the known groups, to score soft assignments against."
+)
+@click.option("--groups", metavar="A+B,C", help="Which known groups make up which component.")
+@click.option("--where", metavar="NAME=A,B", help="Read only rows whose column NAME is one of these values.")
+@click.option("--out", type=_PATH, help="Folder to write to.  [default: results/fit-DATA]")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--json", "as_json_only", is_flag=True, help="Print the results as JSON, and nothing else.")
+def fit_data(data: Path, seed: int, engine: str, out: Path | None, as_json_only: bool, **options: Any) -> int:
+    """Fit the columns of a DATA file (.csv or .parquet) by EM, by NUTS, or by both.
+
+    Writes assignments.csv, fit.json, report.html and, for NUTS, posterior.nc. Exits with 1 if a fit
+    does not end as converged.
+    """
+    import json
+
+    from mixtures.analysis import analyse
+    from mixtures.report.export import as_json, write_fit
+    from mixtures.report.files import check_folder
+
+    folder = out or Path("results") / f"fit-{data.stem}"
+    check_folder(folder)
+    result = analyse(data, seed=seed, engine=engine, command=_command(), **options)
+    paths = write_fit(folder, result)
+    if as_json_only:
+        click.echo(json.dumps(as_json(result), indent=2))
+    else:
+        _say_fit(result, paths)
+    return DONE if all(fit.status == "converged" for fit in result.fits) else FAILED
+
+
+def _say_fit(result: DataFit, paths: list[Path]) -> None:
+    from mixtures.report.tables import fit_rows, score_rows
+
+    data = result.data
+    left_out = f"; {data.n_missing} left out for missing values" if data.n_missing else ""
+    click.echo(f"{len(data.rows)} observations of {', '.join(data.columns)}{left_out}")
+    methods = [fit.method for fit in result.fits]
+    _print_table(["", *methods], fit_rows(result))
+    if result.scores:
+        _print_table(["against known groups", *(score.method for score in result.scores)], score_rows(result))
+    for fit in result.fits:
+        for note in [fit.message, *fit.warnings]:
+            if note:
+                click.echo(f"{fit.method}: {note}")
+    for path in paths:
+        click.echo(f"wrote {path}")
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["mixtures", *sys.argv[1:]])
 
 
 def _say_claims(summary: Summary) -> None:

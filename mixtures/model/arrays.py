@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,21 @@ def freeze[T: np.generic](array: NDArray[T]) -> NDArray[T]:
     """Mark `array` read-only and return it."""
     array.setflags(write=False)
     return array
+
+
+def freeze_arrays(instance: Any) -> None:
+    """Mark every array among a dataclass's fields read-only."""
+    for field in fields(instance):
+        value = getattr(instance, field.name)
+        if isinstance(value, np.ndarray):
+            freeze(value)
+
+
+def restore_frozen(instance: Any, state: Sequence[Any]) -> None:
+    """Set the fields of a frozen dataclass from a pickle, its arrays read-only again: a `__setstate__`."""
+    for field, value in zip(fields(instance), state, strict=True):
+        object.__setattr__(instance, field.name, value)
+    freeze_arrays(instance)
 
 
 def _kind(raw: NDArray[Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, Integers, as_count, as_floats, freeze
+from mixtures.model.arrays import Array, Integers, as_count, as_floats, freeze, restore_frozen
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance, MixtureSpec
 
@@ -44,13 +44,7 @@ class Dataset:
         if self.labels is not None:
             object.__setattr__(self, "labels", freeze(_as_labels(self.labels, len(x))))
 
-    def __getstate__(self) -> tuple[Array, Integers | None]:
-        return self.x, self.labels
-
-    def __setstate__(self, state: tuple[Array, Integers | None]) -> None:
-        x, labels = state
-        object.__setattr__(self, "x", freeze(x))
-        object.__setattr__(self, "labels", None if labels is None else freeze(labels))
+    __setstate__ = restore_frozen
 
     @property
     def n_observations(self) -> int:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, freeze
+from mixtures.model.arrays import Array, freeze, restore_frozen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +21,8 @@ class Normal:
 
     def __post_init__(self) -> None:
         _set(self, location=_hyper("location", self.location), scale=_positive("scale", self.scale))
+
+    __setstate__ = restore_frozen
 
     def log_density(self, values: Array) -> Array:
         """Log density of each value, (k,)."""
@@ -47,6 +49,8 @@ class LogNormal:
     def __post_init__(self) -> None:
         _set(self, location=_hyper("location", self.location), scale=_positive("scale", self.scale))
 
+    __setstate__ = restore_frozen
+
     def log_density(self, values: Array) -> Array:
         """Log density of each standard deviation, (k,)."""
         return Normal(self.location, self.scale).log_density(np.log(values)) - np.log(values)
@@ -69,6 +73,8 @@ class HalfNormal:
 
     def __post_init__(self) -> None:
         _set(self, scale=_positive("scale", self.scale))
+
+    __setstate__ = restore_frozen
 
     def log_density(self, values: Array) -> Array:
         """Log density of each standard deviation, (k,)."""
@@ -93,6 +99,8 @@ class InverseGamma:
 
     def __post_init__(self) -> None:
         _set(self, shape=_positive("shape", self.shape), scale=_positive("scale", self.scale))
+
+    __setstate__ = restore_frozen
 
     def log_density(self, values: Array) -> Array:
         """Log density of each standard deviation, (k,)."""
@@ -120,6 +128,8 @@ class Dirichlet:
 
     def __post_init__(self) -> None:
         _set(self, concentration=_positive("concentration", self.concentration))
+
+    __setstate__ = restore_frozen
 
     def log_density(self, weights: Array) -> Array:
         """Log density of weights (..., k) with respect to the first k - 1 of them."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, Integers
+from mixtures.model.arrays import Array, Integers, freeze_arrays, restore_frozen
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
@@ -41,6 +41,11 @@ class Parameters:
     weights: Array
     means: Array
     variances: Array
+
+    def __post_init__(self) -> None:
+        freeze_arrays(self)
+
+    __setstate__ = restore_frozen
 
     def permuted(self, permutation: Integers) -> Self:
         """Return the values with component ``permutation[j]`` in place j."""
@@ -87,6 +92,11 @@ class Draws:
     weights: Array
     means: Array
     variances: Array
+
+    def __post_init__(self) -> None:
+        freeze_arrays(self)
+
+    __setstate__ = restore_frozen
 
     def permuted(self, permutation: Integers) -> Self:
         """Return the draws with component ``permutation[j]`` in place j."""
@@ -139,6 +149,11 @@ class Fit:
     responsibility_intervals: Array | None = None
     draws: Draws | None = None
     details: Any = None
+
+    def __post_init__(self) -> None:
+        freeze_arrays(self)
+
+    __setstate__ = restore_frozen
 
     @property
     def responsibilities(self) -> Array | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixtures.model.arrays import Array, Integers, freeze
+from mixtures.model.arrays import Array, Integers, freeze, restore_frozen
 from mixtures.model.mixture import NormalMixture
 
 #: Gap below which the second-best permutation is nearly as good: its product of Bhattacharyya
@@ -36,6 +36,8 @@ class Alignment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "permutation", freeze(np.array(self.permutation, dtype=np.int64)))
+
+    __setstate__ = restore_frozen
 
     @property
     def is_ambiguous(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, as_floats, freeze
+from mixtures.model.arrays import Array, as_floats, freeze, restore_frozen
 
 _SUM_TOLERANCE = 1e-8  # what weights typed with eight decimals can miss by
 _SYMMETRY_TOLERANCE = 1e-10  # relative to the largest entry: rounding, not a typing error
@@ -59,11 +59,7 @@ class NormalMixture:
         object.__setattr__(self, "means", freeze(means))
         object.__setattr__(self, "covariances", freeze(covariances))
 
-    def __getstate__(self) -> tuple[Array, Array, Array]:
-        return self.weights, self.means, self.covariances
-
-    def __setstate__(self, state: tuple[Array, Array, Array]) -> None:
-        self._set(*state)
+    __setstate__ = restore_frozen
 
     @classmethod
     def unchecked(cls, weights: Array, means: Array, covariances: Array) -> Self:

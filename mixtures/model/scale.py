@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from mixtures.model.arrays import Array, freeze
+from mixtures.model.arrays import Array, freeze, restore_frozen
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance
 
@@ -29,6 +29,8 @@ class Scale:
 
     location: Array
     factor: Array
+
+    __setstate__ = restore_frozen
 
     @classmethod
     def of(cls, x: Array, covariance: Covariance = Covariance.FULL) -> Self:

@@ -43,3 +43,18 @@ def _forget(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
     except OSError:  # the folder cannot even be looked into: nothing was written
         return
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder for files to come, before anything is computed for them.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written, or holds results of a study, whose report would be overwritten.
+    """
+    if (folder / "manifest.json").exists():
+        raise ValueError(f"{folder}: the folder must not hold results of a study; give another one")
+    probe = folder / f".{os.getpid()}.probe"
+    write_text(probe, "")
+    probe.unlink()

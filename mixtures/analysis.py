@@ -1,0 +1,91 @@
+"""Read a user's file, fit it with the engines asked for, and put the fits side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mixtures.bayes.fitter import NUTS
+from mixtures.comparison.single import KnownGroups
+from mixtures.em.fitter import EM
+from mixtures.model.data import check_fittable
+from mixtures.model.files import DataFile, read_data
+from mixtures.model.fit import Fitter
+from mixtures.model.spec import Covariance, MixtureSpec
+from mixtures.report.data_fit import DataFit
+
+
+def analyse(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    components: int,
+    covariance: str,
+    engine: str,
+    labels: str | None,
+    groups: str | None,
+    where: str | None,
+    seed: int,
+    command: str,
+) -> DataFit:
+    """Fit one data file, by what the command line gives.
+
+    Parameters
+    ----------
+    path : Path
+        CSV or Parquet file.
+    columns : sequence of str
+    components : int
+    covariance : str
+    engine : str
+        "em", "nuts" or "both".
+    labels : str or None
+        Column of the known groups.
+    groups : str or None
+        Which groups make up which component, as in "Adelie+Chinstrap,Gentoo".
+    where : str or None
+        Rows to read, as in "species=Adelie,Gentoo".
+    seed : int
+        Each engine draws from a stream of its own.
+    command : str
+        What computes this again.
+
+    Raises
+    ------
+    ValueError
+        If the file, a column or an argument is wrong, or an engine does not support the model.
+    """
+    data = read_data(path, columns, label_column=labels, where=None if where is None else _where(where))
+    spec = MixtureSpec(components, Covariance(covariance))
+    x = check_fittable(spec, data.dataset.x)
+    parts = None if groups is None else [part.split("+") for part in groups.split(",")]
+    _check_groups(data, labels, components, parts)
+    engines = _engines(engine)
+    for one in engines:
+        one.prepare(spec)  # what an engine does not support is said before any of them works
+    streams = np.random.default_rng(seed).spawn(2)
+    fits = [one.fit(spec, x, streams[one.name == "NUTS"]) for one in engines]
+    return DataFit.of(str(path), data, fits, seed=seed, command=command, label_column=labels, groups=parts)
+
+
+def _engines(engine: str) -> list[Fitter]:
+    em, nuts = EM(), NUTS(cores=os.cpu_count() or 1)
+    return {"em": [em], "nuts": [nuts], "both": [em, nuts]}[engine]
+
+
+def _where(text: str) -> tuple[str, list[str]]:
+    column, equals, values = text.partition("=")
+    if not (column and equals and values):
+        raise ValueError(f"where must be a column and values, NAME=A,B; got {text!r}")
+    return column, values.split(",")
+
+
+def _check_groups(data: DataFile, labels: str | None, k: int, parts: list[list[str]] | None) -> None:
+    """Raise before anything is fitted if groups are asked for that the file does not have."""
+    if parts is not None and labels is None:
+        raise ValueError("groups need labels: name the column of the known groups")
+    if data.dataset.labels is not None:
+        KnownGroups.of(data.dataset.labels, data.groups, k, parts)
