@@ -205,11 +205,13 @@ def along_x(
     *,
     labels: Integers | None = None,
     intervals: Mapping[str, Array] | None = None,
+    is_function: bool = True,
 ) -> Figure:
     """Soft assignments (n, k) of each method along x (n,), with intervals (n, k, 2) where there are any.
 
     One panel for each component, save that of two components the second's is enough. Labels (n,),
-    from 0, are shown as ticks above (belongs) and below.
+    from 0, are shown as ticks above (belongs) and below. Where x is one of several dimensions, soft
+    assignments are no function of it, and are drawn as points.
     """
     k = next(iter(soft.values())).shape[1]
     shown = [1] if k == 2 else list(range(k))
@@ -222,7 +224,9 @@ def along_x(
             style: dict[str, Any] = (
                 {"color": TRUE, "lw": 2.2} if name == "oracle" else _line(methods.index(name))
             )
-            if intervals is not None and name in intervals:
+            if not is_function:
+                style |= {"ls": "", "marker": ".", "ms": 3, "alpha": 0.5, "rasterized": len(x) > _MANY}
+            elif intervals is not None and name in intervals:
                 band = intervals[name][order, j]
                 axes.fill_between(x[order], band[:, 0], band[:, 1], color=style["color"], alpha=0.18, lw=0)
             axes.plot(x[order], r[order, j], label=name, **style)

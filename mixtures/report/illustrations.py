@@ -52,6 +52,8 @@ class Example:
         Soft assignments of each method, and of the oracle.
     truth : NormalMixture or None
     fits : dict of str to NormalMixture
+    n_dims : int
+        Dimensions of the data, of which these are the first.
     """
 
     x: Array
@@ -59,6 +61,7 @@ class Example:
     soft: dict[str, Array]
     truth: NormalMixture | None
     fits: dict[str, NormalMixture]
+    n_dims: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +96,7 @@ class Gallery:
         replicate = own["replicate"].iloc[0]
         observed = own.drop_duplicates("observation").sort_values("observation")
         rows = self.tables.within(condition).parameters
+        n_dims = int(rows["axis"].max()) if len(rows) else 1
         rows = rows[(rows["replicate"] == replicate) & (rows["axis"] == 1)]
         by_method = {name: rows[rows["method"] == name] for name in self.methods}
         fits = {name: _marginal(cell, "estimate") for name, cell in by_method.items() if len(cell)}
@@ -103,6 +107,7 @@ class Gallery:
             dict(_soft(own, [ORACLE, *self.methods])),
             truths[0] if truths else None,
             fits,
+            n_dims,
         )
 
     def densities(self, condition: Condition) -> Iterator[Picture]:
@@ -116,7 +121,7 @@ class Gallery:
             f"and the densities fitted by {fits}."
         )
         figure = figures.densities(example.x, example.fits, example.truth, _UNIT)
-        yield _picture(figure, f"density-{condition.key}", caption)
+        yield picture(figure, f"density-{condition.key}", caption)
 
     def recovery(self, condition: Condition) -> Iterator[Picture]:
         """Draw the estimates of all replicates about the true parameters."""
@@ -146,7 +151,7 @@ class Gallery:
                     f"{condition.name}: estimated against true {kind}, all components; on the line they are "
                     "equal. Estimates beyond the axes are drawn at their ends."
                 )
-            yield _picture(figure, f"recovery-{kind}-{condition.key}", caption)
+            yield picture(figure, f"recovery-{kind}-{condition.key}", caption)
 
     def assignments(self, condition: Condition) -> Iterator[Picture]:
         """Draw soft assignments: along x, of one method against another, and their calibration."""
@@ -161,7 +166,7 @@ class Gallery:
                 "equal width, with 95% Monte Carlo intervals; on the line, assignments come true as often as "
                 "they say."
             )
-            yield _picture(figures.calibration(curves), f"calibration-{condition.key}", caption)
+            yield picture(figures.calibration(curves), f"calibration-{condition.key}", caption)
 
     def timing(self) -> Iterator[Picture]:
         """Draw the seconds of every fit."""
@@ -176,7 +181,7 @@ class Gallery:
             caption = (
                 "Seconds of each fit, with the median as a bar; compilation of the sampler is not included."
             )
-            yield _picture(figures.timing(seconds, self.methods), "timing", caption)
+            yield picture(figures.timing(seconds, self.methods), "timing", caption)
 
     def _strips(self, condition: Condition, cell: pd.DataFrame) -> Iterator[figures.Strip]:
         for one in self.summary.parameters:
@@ -197,8 +202,10 @@ class Gallery:
             "observations that belong to the component, ticks below those that do not. The oracle knows "
             "the true parameters."
         )
-        figure = figures.along_x(example.x, example.soft, _UNIT, labels=example.labels)
-        yield _picture(figure, f"along-x-{condition.key}", caption)
+        figure = figures.along_x(
+            example.x, example.soft, _UNIT, labels=example.labels, is_function=example.n_dims == 1
+        )
+        yield picture(figure, f"along-x-{condition.key}", caption)
 
     def _against_each_other(self, condition: Condition, example: Example) -> Iterator[Picture]:
         fitted = [name for name in self.methods if name in example.soft]
@@ -214,7 +221,7 @@ class Gallery:
             figure = figures.against_each_other(
                 first.ravel(), second.ravel(), member.ravel(), (fitted[0], other)
             )
-            yield _picture(figure, f"agreement-{condition.key}-{fitted.index(other)}", caption)
+            yield picture(figure, f"agreement-{condition.key}-{fitted.index(other)}", caption)
 
     def _curves(self, condition: Condition) -> Iterator[tuple[str, list[tuple[float, Measure]]]]:
         for name in (*self.methods, ORACLE):
@@ -243,5 +250,6 @@ def _marginal(rows: pd.DataFrame, column: str) -> NormalMixture:
     return NormalMixture.univariate(*parts)
 
 
-def _picture(figure: Any, name: str, caption: str) -> Picture:
+def picture(figure: Any, name: str, caption: str) -> Picture:
+    """Put a figure in the form that a page takes; `name` is unique in the page."""
     return Picture(Markup(figures.to_svg(figure, name, caption)), caption, round(figures.width_of(figure)))
