@@ -119,7 +119,10 @@ def record_pair(rows: Rows, keys: tuple[str, str], replicate: Replicate, fits: t
     """Add the distance between the soft assignments of two fits, the second against the first."""
     if any(fit.estimate is None for fit in fits):
         return
-    agreement = agree(*fits)
+    try:
+        agreement = agree(*fits)
+    except Exception:  # noqa: BLE001  a fit that cannot be compared has a row of its own that says so
+        return
     distance = agreement.distance
     rows.pairs.append(
         PairRow(
