@@ -56,11 +56,11 @@ def _in_processes[T, R](
     executor = _executor(n_workers)
     pending: dict[Future[R], T] = {}
     try:
-        for task in itertools.islice(
-            tasks, 2 * n_workers
-        ):  # a window: little is in flight when a worker dies
-            pending[executor.submit(work, task)] = task
-        while pending:
+        while True:
+            for task in itertools.islice(tasks, 2 * n_workers - len(pending)):  # a window: little is in
+                pending[_submit(executor, work, task)] = task  # flight when a worker dies
+            if not pending:
+                return
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             suspects = []
             for future in done:
@@ -75,10 +75,20 @@ def _in_processes[T, R](
                 executor.shutdown(wait=False, kill_workers=True)
                 yield from ((task, _alone(task, work)) for task in suspects)
                 executor = _executor(n_workers)
-            for task in itertools.islice(tasks, 2 * n_workers - len(pending)):
-                pending[executor.submit(work, task)] = task
     finally:
         executor.shutdown(wait=not pending, kill_workers=bool(pending))
+
+
+def _submit[T, R](executor: Any, work: Callable[[T], R], task: T) -> Future[R]:
+    """Hand in a task; to a pool that has just broken, as a future that says so."""
+    from loky.process_executor import BrokenProcessPool
+
+    try:
+        future: Future[R] = executor.submit(work, task)
+    except BrokenProcessPool as error:
+        future = Future()
+        future.set_exception(error)
+    return future
 
 
 def _alone[T, R](task: T, work: Callable[[T], R]) -> R | Lost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -111,8 +111,7 @@ def run(
     n_done, n_total = 0, sum(task.n_fits for task in tasks)
     report = on_progress or _ignore
     report(Progress(0, n_total, len(stored), Counter()))
-    for task, result in run_tasks(tasks, work, min(n_workers, max(len(tasks), 1))):
-        rows = _as_lost(task, result) if isinstance(result, Lost) else result
+    for rows in _do(tasks, n_workers):
         store.write(rows)
         n_done += len(rows.fits)
         statuses.update(row.status for row in rows.fits)
@@ -128,6 +127,37 @@ def plan(study: Study, store: Store, most: int | None = None) -> list[Task]:
         jobs = [job for job in _jobs(study, condition, most, done, paired) if job.fits or job.pairs]
         tasks += list(_tasks(study, condition, jobs))
     return sorted(tasks, key=lambda task: task.jobs[0].replicate)
+
+
+def _do(tasks: list[Task], n_workers: int) -> Iterator[Rows]:
+    """Do tasks. One whose worker dies is done again fit by fit, so that only the deadly fit is lost."""
+    broken = []
+    for task, result in run_tasks(tasks, work, n_workers):
+        if isinstance(result, Lost):
+            broken.append(task)
+        else:
+            yield result
+    lost: set[tuple[str, int, str]] = set()
+    fits = [single for task in broken for single in _single_fits(task)]
+    for task, result in run_tasks(fits, work, n_workers):
+        if isinstance(result, Lost):
+            lost.update((task.condition.key, job.replicate, name) for job in task.jobs for name in job.fits)
+        yield _as_lost(task, result) if isinstance(result, Lost) else result
+    pairs = [single for task in broken for single in _single_pairs(task, lost)]
+    yield from (rows for _, rows in run_tasks(pairs, work, n_workers) if not isinstance(rows, Lost))
+
+
+def _single_fits(task: Task) -> Iterator[Task]:
+    for job in task.jobs:
+        for name in job.fits:
+            yield replace(task, jobs=(Job(job.replicate, (name,), ()),))
+
+
+def _single_pairs(task: Task, lost: set[tuple[str, int, str]]) -> Iterator[Task]:
+    for job in task.jobs:
+        for pair in job.pairs:
+            if not any((task.condition.key, job.replicate, name) in lost for name in pair):
+                yield replace(task, jobs=(Job(job.replicate, (), (pair,)),))
 
 
 def work(task: Task) -> Rows:
