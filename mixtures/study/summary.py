@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from mixtures.study.verdict import Judgement, Verdict, judge, overall
 if TYPE_CHECKING:
     import pandas as pd
 
+_MISSING = Measure(math.nan, math.nan, 0)
 _ORACLE_MEASURES = ("log_score", "brier", "error_rate", "adjusted_rand_index", "calibration_error")
 
 
@@ -173,9 +175,9 @@ class Tables:
     def of(cls, store: Store, study: Study) -> Self:
         """Read the rows of a study's conditions and methods, and name the methods."""
         names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
-        frames = []
+        frames, done = [], store.done()
         for kind in ("fits", "parameters", "pairs", "reliability"):
-            frame = store.read(kind)
+            frame = _of_fits(store.read(kind), done)
             frame["method"] = frame["method"].map(names)
             if kind == "pairs":
                 frame["versus"] = frame["versus"].map(names)
@@ -210,6 +212,15 @@ def summarise(store: Store) -> Summary:
     summary = Summary(study, manifest, [], accounts, parameters, fits, pairs, calibration)
     summary.claims.extend(_judge_claims(study, summary, made))
     return summary
+
+
+def _of_fits(frame: pd.DataFrame, done: set[tuple[str, int, str]]) -> pd.DataFrame:
+    """Leave out rows whose fit is not there: storing it was interrupted, and it will be run again."""
+    keep = np.ones(len(frame), dtype=bool)
+    for column in {"method", "versus"} & set(frame.columns):
+        keys = zip(frame["condition"], frame["replicate"], frame[column], strict=True)
+        keep &= np.array([key[2] == ORACLE or key in done for key in keys], dtype=bool)
+    return frame[keep]
 
 
 def _account(study: Study, condition: Condition, method: Method, rows: Tables) -> Account:
@@ -288,7 +299,8 @@ def _pairs(study: Study, condition: Condition, rows: Tables) -> Iterator[PairSum
     names = [method.name for method in study.method]
     for i, versus in enumerate(names):
         for method in names[i + 1 :]:
-            own = rows.pairs[(rows.pairs["method"] == method) & (rows.pairs["versus"] == versus)]
+            both = {method, versus}  # in either order, which follows the file's when they were compared
+            own = rows.pairs[rows.pairs["method"].isin(both) & rows.pairs["versus"].isin(both)]
             distances = {name: mean(own[name].to_numpy()) for name in PAIR_MEASURES}
             yield PairSummary(
                 condition,
@@ -357,45 +369,51 @@ def _judge_claims(study: Study, summary: Summary, made: dict[str, Any]) -> Itera
 
 
 def _find(study: Study, summary: Summary, claim: Claim) -> Iterator[tuple[str, Measure]]:
-    """The measures that a claim is about, one for each condition and component."""
-    missing = Measure(np.nan, np.nan, 0)
+    """The measures that a claim is about, one for each condition and component, missing ones among them."""
     for condition in study.conditions_of(claim):
-        if claim.versus is not None:
-            yield from _find_difference(summary, claim, condition)
-        elif claim.parameter is None:
-            cell = next(c for c in summary.fits if c.condition == condition and c.method == claim.method)
-            yield condition.name, cell.measures.get(claim.measure, missing)
-        else:
-            for one in summary.parameters:
-                if (one.condition, one.method, one.parameter) != (condition, claim.method, claim.parameter):
-                    continue
-                if claim.component in (None, one.component):
-                    place = f"{condition.name}, {parameter_name(one.parameter, one.component, one.axis)}"
-                    yield place, one.measures.get(claim.measure, missing)
+        if claim.parameter is None:
+            yield condition.name, _find_number(summary, claim, condition)
+            continue
+        found = dict(_find_parameters(summary, claim, condition))
+        components = range(1, study.components + 1) if claim.component is None else [claim.component]
+        for j in components:
+            places = [place for place in found if place[0] == j] or [(j, 1)]
+            for place in places:
+                name = f"{condition.name}, {parameter_name(claim.parameter, *place)}"
+                yield name, found.get(place, _MISSING)
 
 
-def _find_difference(summary: Summary, claim: Claim, condition: Condition) -> Iterator[tuple[str, Measure]]:
-    pair = next(
-        one
-        for one in summary.pairs
-        if one.condition == condition and {one.method, one.versus} == {claim.method, claim.versus}
-    )
-    sign = 1 if pair.method == claim.method else -1
-    missing = Measure(np.nan, np.nan, 0)
+def _find_number(summary: Summary, claim: Claim, condition: Condition) -> Measure:
+    if claim.versus is None:
+        cell = next(c for c in summary.fits if c.condition == condition and c.method == claim.method)
+        return cell.measures.get(claim.measure, _MISSING)
+    pair, sign = _find_pair(summary, claim, condition)
     if claim.measure in PAIR_MEASURES:
-        yield condition.name, pair.distances[claim.measure]
-    elif claim.parameter is None:
-        yield condition.name, _signed(sign, pair.differences.get(claim.measure, missing))
-    else:
-        for (measure, parameter, component, axis), difference in pair.parameter_differences.items():
-            if (measure, parameter) == (claim.measure, claim.parameter) and claim.component in (
-                None,
-                component,
-            ):
-                yield (
-                    f"{condition.name}, {parameter_name(parameter, component, axis)}",
-                    _signed(sign, difference),
-                )
+        return pair.distances[claim.measure]
+    return _signed(sign, pair.differences.get(claim.measure, _MISSING))
+
+
+def _find_parameters(
+    summary: Summary, claim: Claim, condition: Condition
+) -> Iterator[tuple[tuple[int, int], Measure]]:
+    if claim.versus is None:
+        for one in summary.parameters:
+            if (one.condition, one.method, one.parameter) == (condition, claim.method, claim.parameter):
+                yield (one.component, one.axis), one.measures.get(claim.measure, _MISSING)
+        return
+    pair, sign = _find_pair(summary, claim, condition)
+    for (measure, parameter, component, axis), difference in pair.parameter_differences.items():
+        if (measure, parameter) == (claim.measure, claim.parameter):
+            yield (component, axis), _signed(sign, difference)
+
+
+def _find_pair(summary: Summary, claim: Claim, condition: Condition) -> tuple[PairSummary, int]:
+    """The two methods of a claim, and -1 where the claim has them in the other order."""
+    both = {claim.method, claim.versus}
+    pair = next(
+        one for one in summary.pairs if one.condition == condition and {one.method, one.versus} == both
+    )
+    return pair, 1 if pair.method == claim.method else -1
 
 
 def _signed(sign: int, measure: Measure) -> Measure:
