@@ -100,12 +100,13 @@ class Misshapen(Halves):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Interrupted(Halves):
-    """Press Ctrl-C in the fit after `fits` of them."""
+    """Press Ctrl-C in one of the fits, once."""
 
-    fits: int = 3
+    at: int = 3
 
     def fit(self, spec, x, rng):
-        if calls[self.name] == self.fits:
+        if calls[self.name] == self.at - 1:
+            calls[self.name] += 1
             raise KeyboardInterrupt
         return super().fit(spec, x, rng)
 

@@ -1,0 +1,42 @@
+"""Work for the tests of executors. Importable, so that workers can have it."""
+
+import os
+import time
+
+
+def square(i):
+    return i * i
+
+
+def process(_):
+    return os.getpid()
+
+
+def threads(_):
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return " ".join(os.environ[name] for name in names)
+
+
+def fail_at_three(i):
+    if i == 3:
+        raise LookupError("task 3")
+    return i
+
+
+def die_at_three(i):
+    if i == 3:
+        os._exit(9)
+    return i * i
+
+
+def die_in_a_while(task):
+    """Die, if deadly, after the quick task has been done and before its result has been stored."""
+    if task[0] == "deadly":
+        time.sleep(0.5)
+        os._exit(9)
+    return "done"
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return seconds

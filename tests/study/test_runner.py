@@ -1,0 +1,351 @@
+"""What a run stores: everything once, the same rows however it is cut, and a row for every failure."""
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from study import engines
+from study.designs import CLOSE, PRIOR, design, grid, truth
+
+from mixtures.study import runner
+from mixtures.study.rows import TABLES
+from mixtures.study.runner import plan, run
+from mixtures.study.store import Store
+
+TWO = [{"name": "A", "engine": "halves"}, {"name": "B", "engine": "halves", "noise": 0.1}]
+
+
+def read(store, kind):
+    """Return the rows of a table in an order of their own, without the times."""
+    frame = store.read(kind)
+    names = {method.key: method.name for method in store.study().method} | {"oracle": "oracle"}
+    for column in {"method", "versus"} & set(frame.columns):
+        frame[column] = frame[column].map(names)
+    keys = [name for name in frame.columns if name in {
+        "condition", "replicate", "method", "versus", "parameter", "component", "axis", "bin", "observation"
+    }]  # fmt: skip
+    return frame.drop(columns="seconds", errors="ignore").sort_values(keys).reset_index(drop=True)
+
+
+def all_rows(store):
+    return {kind: read(store, kind) for kind in TABLES}
+
+
+def assert_same_rows(one, other):
+    """Assert that two sets of tables hold the same bits."""
+    for kind in TABLES:
+        pd.testing.assert_frame_equal(one[kind], other[kind], check_exact=True)
+
+
+def statuses(store, name):
+    fits = read(store, "fits")
+    return fits[fits["method"] == name].set_index("replicate")["status"].to_dict()
+
+
+def test_every_fit_has_its_rows(tmp_path):
+    study = design(grid=grid(truth(), CLOSE, n=[40, 60]), method=TWO, replicates=3)
+    store = run(study, tmp_path, n_workers=1)
+    rows = all_rows(store)
+    assert len(rows["fits"]) == 4 * 3 * 2
+    assert not rows["fits"].duplicated(["condition", "replicate", "method"]).any()
+    assert len(rows["parameters"]) == 4 * 3 * 2 * 3 * 2  # three kinds of parameter of two components
+    assert len(rows["pairs"]) == 4 * 3
+    assert set(rows["examples"]["replicate"]) == {0}
+    assert set(rows["examples"]["method"]) == {"A", "B", "oracle"}
+    assert (rows["fits"]["status"] == "converged").all()
+    assert rows["fits"]["has_estimate"].all()
+
+
+def test_every_method_has_the_same_data(tmp_path):
+    study = design(method=[*TWO, {"name": "EM", "engine": "quick_em"}, {"name": "R", "engine": "raising"}])
+    fits = read(run(study, tmp_path, n_workers=1), "fits")
+    assert (fits.groupby("replicate")["data_hash"].nunique() == 1).all()
+    assert fits["data_hash"].nunique() == 4
+    assert (fits.groupby("replicate")["method"].nunique() == 4).all()
+
+
+def test_running_again_computes_nothing(tmp_path):
+    store = run(design(method=TWO), tmp_path, n_workers=1)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "rows").rglob("*.parquet")}
+    engines.calls.clear()
+    run(design(method=TWO), tmp_path, n_workers=1)
+    assert not engines.calls
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "rows").rglob("*.parquet")} == before
+    assert plan(design(method=TWO), store) == []
+
+
+def test_a_study_may_be_given_as_a_file(tmp_path):
+    path = tmp_path / "trial.toml"
+    text = "# a comment that is kept\n" + design().to_toml()
+    path.write_text(text, encoding="utf-8")
+    store = run(path, tmp_path / "results", n_workers=1)
+    assert (store.folder / "study.toml").read_text(encoding="utf-8") == text
+    assert_same_rows(all_rows(store), all_rows(run(design(), tmp_path / "other", n_workers=1)))
+
+
+GROWN = {
+    "replicates": ({"replicates": 7}, {"A": 3, "B": 3}),
+    "a condition": ({"grid": grid(CLOSE, truth(), n=[40])}, {"A": 4, "B": 4}),
+    "n": ({"grid": grid(truth(), n=[60, 40])}, {"A": 4, "B": 4}),
+    "replicates of one method": ({"method": [{**TWO[0], "replicates": 9}, TWO[1]]}, {"A": 5}),
+}
+
+
+@pytest.mark.parametrize(("changes", "n_fits"), GROWN.values(), ids=GROWN)
+def test_what_is_added_is_computed_and_nothing_else(tmp_path, changes, n_fits):
+    before = all_rows(run(design(method=TWO), tmp_path, n_workers=1))
+    engines.calls.clear()
+    store = run(design(**{"method": TWO} | changes), tmp_path, n_workers=1)
+    assert dict(engines.calls) == n_fits
+    assert_old_rows_stay(before, all_rows(store))
+    fresh = run(design(**{"method": TWO} | changes), tmp_path / "fresh", n_workers=1)
+    assert_same_rows(all_rows(store), all_rows(fresh))
+
+
+def assert_old_rows_stay(before, after):
+    for kind, old in before.items():
+        merged = old.merge(after[kind], how="left", on=list(old.columns), indicator=True)
+        assert (merged["_merge"] == "both").all(), kind
+
+
+def test_an_added_method_leaves_the_old_rows_alone(tmp_path):
+    """The pairs need the old fits again: they are fitted anew, to the same bits, but not stored anew."""
+    before = all_rows(run(design(method=TWO), tmp_path, n_workers=1))
+    engines.calls.clear()
+    grown = design(method=[{"name": "C", "engine": "quick_em"}, *TWO])
+    store = run(grown, tmp_path, n_workers=1)
+    assert engines.calls["C"] == 4
+    assert_old_rows_stay(before, all_rows(store))
+    assert_same_rows(all_rows(store), all_rows(run(grown, tmp_path / "fresh", n_workers=1)))
+
+
+def test_replicates_may_be_limited_and_gone_on_with(tmp_path):
+    study = design(method=[{**TWO[0], "replicates": 6}, TWO[1]])
+    store = run(study, tmp_path, replicates=2, n_workers=1)
+    assert sorted(statuses(store, "A")) == sorted(statuses(store, "B")) == [0, 1]
+    store = run(study, tmp_path, n_workers=1)
+    assert (len(statuses(store, "A")), len(statuses(store, "B"))) == (6, 4)
+    assert_same_rows(all_rows(store), all_rows(run(study, tmp_path / "at once", n_workers=1)))
+
+
+def test_a_method_on_more_replicates_is_paired_on_the_common_ones(tmp_path):
+    methods = [{"name": "EM", "engine": "quick_em", "replicates": 9}, {"name": "A", "engine": "halves"}]
+    store = run(design(method=methods), tmp_path, n_workers=1)
+    assert (len(statuses(store, "EM")), len(statuses(store, "A"))) == (9, 4)
+    pairs = read(store, "pairs")
+    assert pairs["replicate"].tolist() == [0, 1, 2, 3]
+    assert set(pairs["method"]) == {"A"}
+    assert set(pairs["versus"]) == {"EM"}
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, "two", 1.5])
+def test_a_wrong_number_of_workers_is_refused_before_anything_is_written(tmp_path, workers):
+    with pytest.raises((TypeError, ValueError), match="n_workers must be"):
+        run(design(), tmp_path / "results", n_workers=workers)
+    with pytest.raises((TypeError, ValueError), match="replicates must be"):
+        run(design(), tmp_path / "results", replicates=workers)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="method 'A': speed must be one of the engine's settings"):
+        run(design(method=[{"name": "A", "engine": "halves", "speed": 3}]), tmp_path / "results")
+    with pytest.raises(ValueError, match=r"no\.toml: the file must be readable"):
+        run(tmp_path / "no.toml", tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_truths_may_be_drawn_from_a_prior(tmp_path):
+    study = design(grid=grid(PRIOR), method=TWO)
+    parameters = read(run(study, tmp_path, n_workers=1), "parameters")
+    drawn = parameters[parameters["method"] == "A"]
+    assert drawn.groupby(["parameter", "component"])["truth"].nunique().eq(4).all()
+    other = parameters[parameters["method"] == "B"]
+    assert drawn["truth"].tolist() == other["truth"].tolist()
+
+
+# Failure is data --------------------------------------------------------------------------------
+
+FAILING = {
+    "raises": ({"engine": "raising"}, "error", "no luck today", "RuntimeError"),
+    "degenerate": ({"engine": "degenerate"}, "degenerate", "every start collapsed", ""),
+    "cannot be compared": ({"engine": "misshapen"}, "error", "in the comparison: ", "ValueError"),
+}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(("method", "status", "message", "kind"), FAILING.values(), ids=FAILING)
+def test_a_failure_is_a_row_and_touches_no_other(tmp_path, place, method, status, message, kind):
+    healthy = all_rows(run(design(method=TWO), tmp_path / "healthy", n_workers=1))
+    methods = list(TWO)
+    methods.insert(place, {"name": "F", **method})
+    store = run(design(method=methods), tmp_path / "failing", n_workers=1)
+    rows = all_rows(store)
+    failed = rows["fits"][rows["fits"]["method"] == "F"]
+    assert failed["status"].tolist() == [status] * 4
+    assert not failed["has_estimate"].any()
+    assert failed["message"].str.startswith(message).all()
+    assert set(failed["error_type"]) == {kind}
+    assert failed["kl"].isna().all()
+    for kind_of_row, others in healthy.items():
+        rest = rows[kind_of_row]
+        rest = rest[(rest["method"] != "F") & (rest.get("versus", "") != "F")]
+        pd.testing.assert_frame_equal(
+            rest.reset_index(drop=True), others, check_exact=True, check_dtype=False
+        )
+
+
+def test_data_are_never_drawn_again_after_a_failure(tmp_path):
+    methods = [TWO[0], {"name": "F", "engine": "raising", "above": 1.5}]
+    store = run(design(method=methods, replicates=12), tmp_path, n_workers=1)
+    fits = read(store, "fits")
+    failed = fits[fits["method"] == "F"]
+    assert set(failed["status"]) == {"converged", "error"}
+    assert failed["replicate"].tolist() == list(range(12))
+    assert failed["data_hash"].tolist() == fits[fits["method"] == "A"]["data_hash"].tolist()
+    survived = failed[failed["status"] == "converged"]["replicate"]
+    assert read(store, "pairs")["replicate"].tolist() == survived.tolist()
+
+
+def test_a_failure_is_not_tried_again(tmp_path):
+    study = design(method=[{"name": "F", "engine": "degenerate"}])
+    run(study, tmp_path, n_workers=1)
+    assert plan(study, Store.open(tmp_path)) == []
+
+
+# Interruptions ----------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_a_fit_keeps_what_was_done(tmp_path):
+    study = design(
+        method=[{"name": "I", "engine": "interrupted", "at": 12}], grid=grid(truth(), CLOSE), replicates=10
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(study, tmp_path, n_workers=1)
+    store = Store.open(tmp_path)
+    kept = all_rows(store)
+    assert len(kept["fits"]) == 10  # two tasks of five
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    store = run(study, tmp_path, n_workers=1)
+    assert len(store.read("fits")) == 20
+    assert_old_rows_stay(kept, all_rows(store))
+    assert_same_rows(all_rows(store), all_rows(run(study, tmp_path / "fresh", n_workers=1)))
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_keeps_what_was_stored(tmp_path, monkeypatch, error):
+    study = design(method=TWO, replicates=20)
+    n_parts = 0
+
+    def replace(self, target):
+        nonlocal n_parts
+        n_parts += 1
+        if n_parts == 14:
+            raise OSError(error, os.strerror(error))
+        return os.replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(OSError, match=os.strerror(error)):
+            run(study, tmp_path / "full", n_workers=1)
+    store = Store.open(tmp_path / "full")
+    assert 0 < len(store.done()) < 40
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    store = run(study, tmp_path / "full", n_workers=1)
+    assert_same_rows(all_rows(store), all_rows(run(study, tmp_path / "fresh", n_workers=1)))
+
+
+def test_a_truncated_part_stops_the_run_with_its_name(tmp_path):
+    run(design(method=TWO), tmp_path, n_workers=1)
+    part = next((tmp_path / "rows" / "fits").iterdir())
+    part.write_bytes(part.read_bytes()[:-5])
+    with pytest.raises(ValueError, match="the part of the results must be whole") as caught:
+        run(design(method=TWO), tmp_path, n_workers=1)
+    assert part.name in str(caught.value)
+    part.unlink()
+    assert len(run(design(method=TWO), tmp_path, n_workers=1).read("fits")) == 8
+
+
+def test_progress_counts_what_is_stored(tmp_path):
+    seen = []
+    methods = [TWO[0], {"name": "F", "engine": "raising"}]
+    run(design(method=methods), tmp_path, replicates=2, n_workers=1, on_progress=seen.append)
+    assert (seen[0].n_done, seen[0].n_total, seen[0].n_stored) == (0, 4, 0)
+    assert (seen[-1].n_done, seen[-1].n_total) == (4, 4)
+    assert seen[-1].statuses == {"converged": 2, "error": 2}
+    seen.clear()
+    run(design(method=methods), tmp_path, n_workers=1, on_progress=seen.append)
+    assert (seen[0].n_total, seen[0].n_stored) == (4, 4)
+    assert seen[-1].statuses == {"converged": 2, "error": 2}
+
+
+# Two processes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _workers_know_the_fakes(monkeypatch):
+    monkeypatch.setattr(runner, "work", engines.work)
+
+
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_two_processes_store_what_one_does(tmp_path):
+    methods = [
+        *TWO,
+        {"name": "F", "engine": "raising", "above": 1.5},
+        {"name": "EM", "engine": "em", "n_starts": 2},
+    ]
+    study = design(method=methods, grid=grid(truth(), PRIOR), replicates=8)
+    one = run(study, tmp_path / "one", n_workers=1)
+    two = run(study, tmp_path / "two", n_workers=2)
+    assert_same_rows(all_rows(one), all_rows(two))
+
+
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_only_the_fit_that_kills_its_worker_is_lost(tmp_path):
+    methods = [*TWO, {"name": "D", "engine": "deadly", "above": 2.05}]
+    study = design(method=methods, replicates=6)
+    store = run(study, tmp_path, n_workers=2)
+    fits = read(store, "fits")
+    assert len(fits) == 18
+    assert set(statuses(store, "A").values()) == set(statuses(store, "B").values()) == {"converged"}
+    deadly = fits[fits["method"] == "D"].set_index("replicate")
+    assert set(deadly["status"]) == {"converged", "worker_lost"}
+    lost = deadly[deadly["status"] == "worker_lost"]
+    assert lost["message"].str.startswith("the worker died: ").all()
+    assert not lost["has_estimate"].any()
+    assert deadly["data_hash"].tolist() == fits[fits["method"] == "A"]["data_hash"].tolist()
+    survived = deadly[deadly["status"] == "converged"].index.tolist()
+    pairs = read(store, "pairs")
+    assert pairs[pairs["method"] == "B"]["replicate"].tolist() == list(range(6))
+    for other in "AB":
+        with_it = pairs[(pairs["method"] == "D") & (pairs["versus"] == other)]
+        assert with_it["replicate"].tolist() == survived
+    assert plan(study, store) == []
+
+
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_a_worker_that_dies_once_loses_nothing(tmp_path):
+    methods = [TWO[0], {"name": "D", "engine": "deadly", "once": str(tmp_path / "died")}]
+    store = run(design(method=methods, replicates=10), tmp_path / "results", n_workers=2)
+    assert (tmp_path / "died").exists()
+    assert set(read(store, "fits")["status"]) == {"converged"}
+    assert len(read(store, "pairs")) == 10
+
+
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_the_last_fit_may_kill_its_worker_but_not_the_run(tmp_path):
+    """A single task left to do is not done in this process where workers were asked for."""
+    store = run(design(method=[{"name": "D", "engine": "deadly"}], replicates=1), tmp_path, n_workers=2)
+    assert statuses(store, "D") == {0: "worker_lost"}
+
+
+def test_times_are_of_the_fit(tmp_path):
+    began = time.perf_counter()
+    seconds = run(design(method=TWO), tmp_path, n_workers=1).read("fits")["seconds"]
+    assert (seconds > 0).all()
+    assert seconds.sum() < time.perf_counter() - began
+    assert np.isfinite(seconds).all()
