@@ -330,7 +330,7 @@ def _parameter_differences(
     keys = ["parameter", "component", "axis", "replicate"]
     a = parameters[parameters["method"] == method].set_index(keys)
     b = parameters[parameters["method"] == versus].set_index(keys)
-    joined = a.join(b, how="inner", lsuffix="_a", rsuffix="_b")
+    joined = a.merge(b, left_index=True, right_index=True, suffixes=("_a", "_b"))
     for group, cell in joined.groupby(keys[:3], sort=False):
         parameter, component, axis = cast("tuple[str, int, int]", group)
         place = (parameter, int(component), int(axis))
