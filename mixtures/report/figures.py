@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mixtures.comparison.performance import Measure, monte_carlo_interval
 from mixtures.model.arrays import Array, Integers
@@ -30,6 +32,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 _FAINT = "#8a8a8a"
 _MANY = 400  # points beyond which they are drawn as pixels: 90 bytes each otherwise
 _MOST_TICKS = 300  # of a rug: more would be a solid bar
+_POWERS = FuncFormatter(lambda value, _: f"{value:g}")
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "axes.labelsize": 8.5,
@@ -70,10 +73,17 @@ def densities(x: Array, fits: Mapping[str, NormalMixture], truth: NormalMixture 
     """Data (n,) as a histogram with the true density, where it is known, and each fit's."""
     figure, axes = _canvas(4.8, 3.0)
     axes.hist(x, bins="auto", density=True, color="#e4e4e4", edgecolor="white", linewidth=0.4)
-    axes.plot(_thinned(x, _MOST_TICKS), np.zeros(min(len(x), _MOST_TICKS)), "|", color=_FAINT, ms=5, mew=0.4)
+    axes.plot(
+        _thinned(x, _MOST_TICKS),
+        np.zeros(min(len(x), _MOST_TICKS)),
+        "|",
+        color=_FAINT,
+        markersize=5,
+        markeredgewidth=0.4,
+    )
     grid = _grid(x)
     if truth is not None:
-        axes.plot(grid, _density(truth, grid), color=TRUE, lw=2.2, alpha=0.85, label="truth")
+        axes.plot(grid, _density(truth, grid), color=TRUE, linewidth=2.2, alpha=0.85, label="truth")
     for i, (name, mixture) in enumerate(fits.items()):
         axes.plot(grid, _density(mixture, grid), **_line(i), label=name)
     axes.set(xlabel=unit, ylabel="Density", xlim=(grid[0], grid[-1]))
@@ -102,7 +112,7 @@ def errors(strips: Sequence[Strip], methods: Sequence[str], unit: str) -> Figure
     labels = list(dict.fromkeys(strip.label for strip in strips))
     figure, axes = _canvas(4.2, 0.9 + 0.22 * len(strips) + 0.15 * len(labels))
     low, high = _range(np.concatenate([strip.values for strip in strips]))
-    axes.axvline(0, color=TRUE, lw=0.8)
+    axes.axvline(0, color=TRUE, linewidth=0.8)
     y, places, ends = 0.0, [], []
     is_many = sum(len(strip.values) for strip in strips) > _MANY
     for label in labels:
@@ -128,8 +138,8 @@ def against_truth(truth: Array, estimates: Mapping[int, Array], methods: Sequenc
     is_many = sum(len(pairs) for pairs in estimates.values()) > _MANY
     for i, pairs in estimates.items():
         inside = np.clip(pairs[:, 1], low, high)
-        axes.plot(pairs[:, 0], inside, **_points(i), ms=3, alpha=0.5, rasterized=is_many)
-    axes.plot([low, high], [low, high], color=TRUE, lw=0.8, zorder=0)
+        axes.plot(pairs[:, 0], inside, **_points(i), markersize=3, alpha=0.5, rasterized=is_many)
+    axes.plot([low, high], [low, high], color=TRUE, linewidth=0.8, zorder=0)
     axes.set(xlabel=f"True {unit}", ylabel=f"Estimated {unit}", xlim=(low, high), ylim=(low, high))
     _legend_of(axes, methods, set(estimates))
     return figure
@@ -139,10 +149,16 @@ def against_truth(truth: Array, estimates: Mapping[int, Array], methods: Sequenc
 def against_each_other(first: Array, second: Array, member: Array | None, names: Sequence[str]) -> Figure:
     """Soft assignments of one method against those of another; `member` says which belong, if known."""
     figure, axes = _canvas(3.6, 3.3)
-    axes.plot([0, 1], [0, 1], color=TRUE, lw=0.7, zorder=0)
+    axes.plot([0, 1], [0, 1], color=TRUE, linewidth=0.7, zorder=0)
     known = np.zeros(len(first), dtype=bool) if member is None else member.astype(bool)
-    style: dict[str, Any] = {"ls": "", "ms": 3.5, "alpha": 0.6, "mew": 0, "rasterized": len(first) > _MANY}
-    labels = ("all observations", "") if member is None else ("does not belong", "belongs to the component")
+    style: dict[str, Any] = {
+        "linestyle": "",
+        "markersize": 3.5,
+        "alpha": 0.6,
+        "markeredgewidth": 0,
+        "rasterized": len(first) > _MANY,
+    }
+    labels = ("all observations", "") if member is None else ("does not belong", "belongs")
     for i, part in enumerate((~known, known)):
         if part.any():
             axes.plot(
@@ -159,15 +175,15 @@ def against_each_other(first: Array, second: Array, member: Array | None, names:
 def calibration(curves: Mapping[str, Sequence[tuple[float, Measure]]]) -> Figure:
     """Share that belonged against mean soft assignment, in bins, with 95% intervals; "oracle" in black."""
     figure, axes = _canvas(3.6, 3.3)
-    axes.plot([0, 1], [0, 1], color=_FAINT, lw=0.7, zorder=0)
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.7, zorder=0)
     methods = [name for name in curves if name != "oracle"]
     for name, bins in curves.items():
         i = methods.index(name) if name in methods else None
-        style: dict[str, Any] = {"color": TRUE, "ls": ":"} if i is None else _line(i)
+        style: dict[str, Any] = {"color": TRUE, "linestyle": ":"} if i is None else _line(i)
         x = np.array([assigned for assigned, _ in bins])
         y = np.array([share.value for _, share in bins])
         half = np.array([0.0 if np.isnan(share.mcse) else Z * share.mcse for _, share in bins])
-        axes.errorbar(x, y, half, marker="o", ms=3, elinewidth=0.8, capsize=1.5, label=name, **style)
+        axes.errorbar(x, y, half, marker="o", markersize=3, elinewidth=0.8, capsize=1.5, label=name, **style)
     axes.set(
         xlabel="Mean soft assignment", ylabel="Share that belonged", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03)
     )
@@ -186,13 +202,18 @@ def timing(seconds: Mapping[tuple[str, int], Array], methods: Sequence[str]) -> 
         own = [(i, values) for (row, i), values in seconds.items() if row == condition]
         places.append(y - (len(own) - 1) / 2)
         for i, values in own:
-            axes.plot(values, y + _jitter(len(values)), **_points(i), ms=2.5, alpha=0.35, rasterized=is_many)
-            axes.plot(np.median(values), y, "|", color=_COLOURS[i % len(_COLOURS)], ms=11, mew=2)
+            axes.plot(
+                values, y + _jitter(len(values)), **_points(i), markersize=2.5, alpha=0.35, rasterized=is_many
+            )
+            axes.plot(
+                np.median(values), y, "|", color=_COLOURS[i % len(_COLOURS)], markersize=11, markeredgewidth=2
+            )
             y -= 1
         y -= 0.6
     axes.set(xscale="log", xlabel="Seconds of one fit, one processor", ylim=(y + 1, 0.8))
     axes.set_yticks(places, rows)
     axes.tick_params(axis="y", length=0)
+    _plain_logarithmic(axes.xaxis)
     _legend_of(axes, methods, {i for _, i in seconds})
     return figure
 
@@ -222,13 +243,21 @@ def along_x(
         methods = [name for name in soft if name != "oracle"]
         for name, r in soft.items():
             style: dict[str, Any] = (
-                {"color": TRUE, "lw": 2.2} if name == "oracle" else _line(methods.index(name))
+                {"color": TRUE, "linewidth": 2.2} if name == "oracle" else _line(methods.index(name))
             )
             if not is_function:
-                style |= {"ls": "", "marker": ".", "ms": 3, "alpha": 0.5, "rasterized": len(x) > _MANY}
+                style |= {
+                    "linestyle": "",
+                    "marker": ".",
+                    "markersize": 3,
+                    "alpha": 0.5,
+                    "rasterized": len(x) > _MANY,
+                }
             elif intervals is not None and name in intervals:
                 band = intervals[name][order, j]
-                axes.fill_between(x[order], band[:, 0], band[:, 1], color=style["color"], alpha=0.18, lw=0)
+                axes.fill_between(
+                    x[order], band[:, 0], band[:, 1], color=style["color"], alpha=0.18, linewidth=0
+                )
             axes.plot(x[order], r[order, j], label=name, **style)
         _draw_members(axes, x, labels, j)
         axes.set(ylabel=f"P(component {j + 1} | x)", ylim=(-0.09, 1.09))
@@ -243,8 +272,11 @@ def convergence(trace: Array) -> Figure:
     figure, axes = _canvas(4.4, 2.8)
     gap = trace[-1] - trace
     shown = gap > 0
-    axes.plot(np.flatnonzero(shown), gap[shown], **_line(0), marker="o" if shown.sum() < 60 else "", ms=2.5)
+    axes.plot(
+        np.flatnonzero(shown), gap[shown], **_line(0), marker="o" if shown.sum() < 60 else "", markersize=2.5
+    )
     axes.set(yscale="log", xlabel="Step of EM", ylabel="Log-likelihood still to gain")
+    axes.yaxis.set_major_formatter(_POWERS)
     return figure
 
 
@@ -271,6 +303,13 @@ def width_of(figure: Figure) -> float:
     return float(figure.get_figwidth() * 96)
 
 
+def _plain_logarithmic(axis: Axis) -> None:
+    """Label 1, 2 and 5 of each power of ten, as numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(_POWERS)
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
@@ -281,18 +320,24 @@ def _line(i: int) -> dict[str, Any]:
 
 
 def _points(i: int) -> dict[str, Any]:
-    return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)], "ls": "", "mew": 0}
+    return {
+        "color": _COLOURS[i % len(_COLOURS)],
+        "marker": _MARKERS[i % len(_MARKERS)],
+        "linestyle": "",
+        "markeredgewidth": 0,
+    }
 
 
 def _legend(axes: Axes) -> None:
     """Name the lines above the axes, where nothing is hidden."""
     n = len(axes.get_legend_handles_labels()[1])
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=min(n, 4), columnspacing=1.4)
+    if n:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=min(n, 4), columnspacing=1.4)
 
 
 def _legend_of(axes: Axes, methods: Sequence[str], shown: set[int]) -> None:
     for i in sorted(shown):
-        axes.plot([], [], **_points(i), ms=4, label=methods[i])
+        axes.plot([], [], **_points(i), markersize=4, label=methods[i])
     _legend(axes)
 
 
@@ -303,18 +348,23 @@ def _draw_strip(axes: Axes, strip: Strip, y: float, ends: tuple[float, float], *
         inside,
         y + _jitter(len(inside)),
         **_points(strip.method),
-        ms=2.5,
+        markersize=2.5,
         alpha=0.3,
         rasterized=rasterized,
         clip_on=False,
     )
     axes.plot(
-        np.quantile(strip.values, [0.25, 0.75]), [y, y], color=colour, lw=4, alpha=0.45, solid_capstyle="butt"
+        np.quantile(strip.values, [0.25, 0.75]),
+        [y, y],
+        color=colour,
+        linewidth=4,
+        alpha=0.45,
+        solid_capstyle="butt",
     )
     lower, upper = monte_carlo_interval(strip.mean, Z)
     if np.isfinite([lower, upper]).all():
-        axes.plot([lower, upper], [y, y], color=TRUE, lw=1.1, marker="|", ms=5)
-    axes.plot(strip.mean.value, y, "o", color=TRUE, ms=3)
+        axes.plot([lower, upper], [y, y], color=TRUE, linewidth=1.1, marker="|", markersize=5)
+    axes.plot(strip.mean.value, y, "o", color=TRUE, markersize=3)
 
 
 def _draw_members(axes: Axes, x: Array, labels: Integers | None, component: int) -> None:
@@ -322,7 +372,7 @@ def _draw_members(axes: Axes, x: Array, labels: Integers | None, component: int)
         return
     for belongs, place in ((True, 1.055), (False, -0.055)):
         ticks = _thinned(x[(labels == component) == belongs], _MOST_TICKS)
-        axes.plot(ticks, np.full(len(ticks), place), "|", color=_FAINT, ms=5, mew=0.5)
+        axes.plot(ticks, np.full(len(ticks), place), "|", color=_FAINT, markersize=5, markeredgewidth=0.5)
 
 
 def _jitter(n: int) -> Array:

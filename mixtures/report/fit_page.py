@@ -21,17 +21,17 @@ from mixtures.report.page import environment
 class Entry:
     """One number of a fit as a table shows it: estimate, standard error and interval in words."""
 
-    estimate: str
+    estimate: str = numbers.MISSING
     error: str = numbers.MISSING
     interval: str = numbers.MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterLine:
-    """A parameter with its entry for each fit; None for a fit without an estimate."""
+    """A parameter with its entry for each fit, dashes for a fit without an estimate."""
 
     name: str
-    entries: list[Entry | None]
+    entries: list[Entry]
 
 
 def render_fit(result: DataFit, versions: dict[str, Any]) -> str:
@@ -74,7 +74,7 @@ def parameter_lines(result: DataFit) -> list[ParameterLine]:
     All fits show a parameter to the same decimals: two significant digits of the smallest standard
     error, or five significant digits of the value where there is none.
     """
-    columns = [list(_values(fit)) for fit in result.fits]
+    columns = [list(_values(fit, result.data.columns)) for fit in result.fits]
     n_lines = max(map(len, columns))
     at_line = [[column[i] if column else None for column in columns] for i in range(n_lines)]
     return [
@@ -94,7 +94,7 @@ class _Value:
     upper: float
 
 
-def _values(fit: Fit) -> Iterator[_Value]:
+def _values(fit: Fit, columns: tuple[str, ...]) -> Iterator[_Value]:
     """Weights, means and standard deviations of a fit; nothing without an estimate."""
     estimate, intervals, sds = fit.estimate, fit.intervals, spread(fit)
     if estimate is None or sds is None:
@@ -108,14 +108,14 @@ def _values(fit: Fit) -> Iterator[_Value]:
     for kind, arrays in kinds.items():
         known = np.stack([*arrays, *[np.full_like(arrays[0], np.nan)] * (4 - len(arrays))])
         for j, axis in np.ndindex(*known.shape[1:]):
-            suffix = f", {axis + 1}" if known.shape[2] > 1 else ""
+            suffix = f", {columns[axis]}" if known.shape[2] > 1 else ""
             yield _Value(f"{kind} {j + 1}{suffix}", *known[:, j, axis].tolist())
 
 
-def _entries(values: list[_Value | None]) -> list[Entry | None]:
+def _entries(values: list[_Value | None]) -> list[Entry]:
     errors = [value.error for value in values if value is not None and value.error > 0]
     decimals = numbers.decimals_of(min(errors)) if errors else None
-    return [None if value is None else _entry(value, decimals) for value in values]
+    return [Entry() if value is None else _entry(value, decimals) for value in values]
 
 
 def _entry(value: _Value, decimals: int | None) -> Entry:

@@ -105,7 +105,7 @@ class Gallery:
             observed["x"].to_numpy(),
             observed["label"].to_numpy() - 1,
             dict(_soft(own, [ORACLE, *self.methods])),
-            truths[0] if truths else None,
+            truths[0] if truths else _constant(condition),
             fits,
             n_dims,
         )
@@ -240,6 +240,14 @@ def _soft(rows: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, Array]]:
                 name,
                 own.pivot(index="observation", columns="component", values="responsibility").to_numpy(),
             )
+
+
+def _constant(condition: Condition) -> NormalMixture | None:
+    """The first dimension of a truth that no fit's rows hold."""
+    if condition.truth.prior is not None:
+        return None
+    truth = condition.truth.as_mixture()
+    return NormalMixture.univariate(truth.weights, truth.means[:, 0], truth.variances[:, 0])
 
 
 def _marginal(rows: pd.DataFrame, column: str) -> NormalMixture:

@@ -26,7 +26,7 @@ def as_element(svg: str, description: str) -> str:
     svg = svg[svg.index("<svg") :].replace("xlink:href", "href")
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
-    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # not in what is read
     svg = svg.replace("'DejaVu Sans'", _FONTS)
     head = f'<svg role="img" aria-label="{html.escape(description)}" viewBox='
     return re.sub(

@@ -1,0 +1,57 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mixtures.comparison.performance import Measure
+from mixtures.model.mixture import NormalMixture
+from mixtures.report import figures
+
+MIXTURE = NormalMixture.univariate([0.5, 0.5], [0.0, 3.0], [1.0, 1.0])
+
+
+def drawn(rng, n=50):
+    x = rng.normal(size=n)
+    soft = rng.dirichlet([1, 1], n)
+    strip = figures.Strip("mean 1", 0, x, Measure(0.0, 0.1, n))
+    return {
+        "densities": figures.densities(x, {"EM": MIXTURE}, MIXTURE, "x"),
+        "components": figures.components(x, {"EM": MIXTURE}, "x"),
+        "errors": figures.errors([strip], ["EM"], "error"),
+        "against_truth": figures.against_truth(x, {0: np.column_stack([x, x])}, ["EM"], "mean"),
+        "against_each_other": figures.against_each_other(soft[:, 0], soft[:, 1], x > 0, ("EM", "NUTS")),
+        "calibration": figures.calibration({"EM": [(0.5, Measure(0.5, np.nan, 1))], "oracle": []}),
+        "timing": figures.timing({("a", 0): np.exp(x)}, ["EM"]),
+        "along_x": figures.along_x(x, {"oracle": soft, "EM": soft}, "x", labels=(x > 0).astype(int)),
+        "convergence": figures.convergence(-np.exp(-np.arange(20.0))),
+    }
+
+
+@pytest.mark.parametrize("name", list(drawn(np.random.default_rng(1))))
+def test_figures_are_elements_of_a_page(name):
+    svg = [figures.to_svg(drawn(np.random.default_rng(1))[name], name, 'says "what" & why') for _ in range(2)]
+    assert svg[0] == svg[1]
+    assert svg[0].startswith('<svg role="img" aria-label="says &quot;what&quot; &amp; why" viewBox="0 0')
+    assert "http" not in svg[0]
+    HTMLParser().feed(svg[0])
+
+
+def test_many_points_are_drawn_as_pixels(rng):
+    few, many = (figures.to_svg(drawn(rng, n)["against_truth"], "a", "b") for n in (100, 5000))
+    assert "<image" not in few
+    assert "<image" in many
+    assert len(many) < 100_000
+
+
+def test_labels_keep_their_digits(rng):
+    svg = figures.to_svg(figures.densities(rng.normal(0, 1000, 50), {}, None, "x"), "a", "b")
+    assert "0.0001" in svg
+    assert re.search(r'd="[^"]*\.\d{3}', svg) is None
+
+
+def test_names_are_text_and_not_mathematics(rng):
+    svg = figures.to_svg(
+        figures.densities(rng.normal(size=9), {"$x_1$ <b>": MIXTURE}, None, "a $ b"), "a", "b"
+    )
+    assert "$x_1$ &lt;b&gt;" in svg
