@@ -38,7 +38,7 @@ class EMDetails:
     n_starts, n_collapsed, n_spurious : int
         Runs in all; those dropped because a component collapsed; those that ended in a spurious maximum.
     n_reached_best : int
-        Runs that reached the best mode that is not spurious.
+        Runs that came within 0.01 of the log-likelihood of the best mode that is not spurious.
     spurious : NormalMixture or None
         The spurious maximum with the highest likelihood, if any run met one.
     spurious_log_likelihood : float
@@ -102,7 +102,7 @@ class EM:
         as_count("max_iter", self.max_iter)
         if isinstance(self.start, NormalMixture) and self.n_starts not in (None, 1):
             raise ValueError(f"n_starts must be 1 where start is a mixture; got {self.n_starts}")
-        if not isinstance(self.tolerance, int | float):
+        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, int | float):
             raise TypeError(f"tolerance must be a number; got {self.tolerance!r}")
         if not 0 < self.tolerance < np.inf:
             raise ValueError(f"tolerance must be positive and finite; got {self.tolerance}")

@@ -96,12 +96,12 @@ def run(
     earlier : sequence of float
         Log-likelihoods of the steps before `start`, where a run goes on.
     """
-    theta, trace = start, list(earlier)
+    theta, trace, remaining = start, list(earlier), math.inf
     while True:
         expectation = e_step(theta, x)
         trace.append(expectation.log_likelihood)
-        remaining = still_to_gain(trace)
-        if remaining < tolerance or len(trace) > max_iter:
+        before, remaining = remaining, still_to_gain(trace)
+        if max(before, remaining) < tolerance or len(trace) > max_iter:  # twice: one step may meet a plateau
             return Run(theta, freeze(np.array(trace)), remaining)
         proposal = m_step(covariance, x, expectation.responsibilities)
         collapse = find_collapse(proposal, expectation.responsibilities)

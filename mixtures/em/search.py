@@ -16,16 +16,16 @@ from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
-_N_SHORT, _SHORT_STEPS = (
-    50,
-    10,
-)  # found 20 of 24 hard best modes where ten plain starts found 10, in the same time
-_COARSE = 1e-3  # forecast to be left to gain by a coarse run; at 1e-2 runs stop on plateaus below the best mode
+_N_SHORT, _SHORT_STEPS = 100, 10  # how they were chosen: docs/decisions/0003-short-runs.md
+_COARSE = (
+    1e-3  # forecast to be left to gain by a coarse run; at 1e-2 runs stop on plateaus below the best mode
+)
 _SLACK = 5 * _COARSE  # coarse runs this close to the best are finished before they are ranked
 #: Two mixtures are the same mode where n times the Bhattacharyya cost of aligning them is below this:
 #: coarse runs to one mode differ by about sqrt(2 * 0.001) standard errors, distinct modes by several.
 _SAME_MODE = 0.5
 _SAME_LIKELIHOOD = 1e-6
+_REACHED = 10 * _COARSE  # runs forecast to end this close to the best count as having reached it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Modes:
     n_spurious : int
         Number of runs that ended in a spurious maximum.
     n_reached_best : int
-        Number of runs that reached the mode of `best`.
+        Number of runs whose log-likelihood came, or was forecast to come, within 0.01 of that of `best`.
     """
 
     runs: tuple[Run, ...]
@@ -120,9 +120,7 @@ class Search:
     def _sort_out(self, runs: list[Run]) -> Modes:
         best = max((one for one in runs if self._is_sound(one)), key=_height, default=None)
         spurious = [one for one in runs if self._is_spurious(one)]
-        reached = (
-            0 if best is None else sum(self._is_sound(one) and self._is_same_mode(one, best) for one in runs)
-        )
+        reached = 0 if best is None else sum(abs(one.forecast - best.forecast) < _REACHED for one in runs)
         return Modes(tuple(runs), best, max(spurious, key=_height, default=None), len(spurious), reached)
 
     def _run(

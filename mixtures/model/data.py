@@ -12,6 +12,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance, MixtureSpec
 
 UNLABELLED = -1
+_SMALLEST_SPREAD = 1e-100  # and its inverse: squares of the data must neither underflow nor overflow
 
 #: What pandas finds in a column that it would turn into numbers, although they are none.
 
@@ -79,8 +80,9 @@ def check_fittable(spec: MixtureSpec, x: ArrayLike) -> Array:
     TypeError
         If `spec` is not a `MixtureSpec`, or `x` does not hold numbers.
     ValueError
-        If there are fewer than two observations or fewer than components, a column is constant, or
-        columns are linearly dependent where the covariances are full or tied.
+        If there are fewer than two observations or fewer than components, a column is constant, the
+        data spread over less than 1e-100 or more than 1e100, or columns are linearly dependent where
+        the covariances are full or tied.
     """
     if not isinstance(spec, MixtureSpec):
         raise TypeError(f"spec must be a MixtureSpec; got {type(spec).__name__}")
@@ -93,6 +95,11 @@ def check_fittable(spec: MixtureSpec, x: ArrayLike) -> Array:
     constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
     if len(constant):
         raise ValueError(f"x must vary; got the constant {array[0, constant[0]]} in column {constant[0]}")
+    spread = float(np.abs(array - array[0]).max())
+    if not _SMALLEST_SPREAD < spread < 1 / _SMALLEST_SPREAD:
+        raise ValueError(
+            f"x must spread over {_SMALLEST_SPREAD:g} to {1 / _SMALLEST_SPREAD:g}; got {spread:g}"
+        )
     if d > 1 and spec.covariance in (Covariance.FULL, Covariance.TIED):
         rank = np.linalg.matrix_rank((array - array.mean(axis=0)) / array.std(axis=0))
         if rank < d:
