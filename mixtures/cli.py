@@ -5,11 +5,15 @@ Exit codes: 0 done; 1 a claim refuted or a fit failed; 2 bad input; 130 interrup
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from mixtures import __version__
 
 if TYPE_CHECKING:
     from mixtures.report.data_fit import DataFit
@@ -39,13 +43,16 @@ def _run(arguments: list[str]) -> int:
     except (ValueError, TypeError) as error:
         click.echo(f"error: {error}", err=True)
         return BAD_INPUT
+    except (MemoryError, OverflowError) as error:
+        click.echo(f"error: a number must be small enough to be computed with; {error}", err=True)
+        return BAD_INPUT
     except OSError as error:
         click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         return BAD_INPUT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="normal-mixtures", prog_name="mixtures")
+@click.version_option(__version__, prog_name="mixtures")
 def commands() -> None:
     """Mixtures of normals: fit them by EM and by NUTS, and hold both against the truth."""
 
@@ -67,7 +74,9 @@ def run_study(study: Path, out: Path | None, replicates: int | None, workers: in
     from mixtures.study.summary import summarise
 
     folder = out or Path("results") / Study.read(study).name
-    again = f"mixtures run {study} --out {folder}"
+    options = {"--out": folder, "--replicates": replicates, "--workers": workers}
+    given = [(name, value) for name, value in options.items() if value is not None]
+    again = _command("run", study, *itertools.chain.from_iterable(given))
     try:
         with follow() as on_progress:
             store = run(study, folder, replicates=replicates, n_workers=workers, on_progress=on_progress)
@@ -118,7 +127,7 @@ def show_status(folder: Path) -> None:
     ]
     _print_table(["condition", "method", "done", "missing", "statuses"], rows)
     n_missing = sum(max(account.n_planned - account.n_attempted, 0) for account in summary.accounts)
-    again = f"; to go on: mixtures run {folder / 'study.toml'} --out {folder}" if n_missing else ""
+    again = f"; to go on: {_command('run', folder / 'study.toml', '--out', folder)}" if n_missing else ""
     click.echo(f"{n_missing} fits missing{again}")
 
 
@@ -172,7 +181,7 @@ def fit_data(data: Path, seed: int, engine: str, out: Path | None, as_json_only:
 
     folder = out or Path("results") / f"fit-{data.stem}"
     check_folder(folder)
-    result = analyse(data, seed=seed, engine=engine, command=_command(), **options)
+    result = analyse(data, seed=seed, engine=engine, command=_command(*sys.argv[1:]), **options)
     paths = write_fit(folder, result)
     if as_json_only:
         click.echo(json.dumps(as_json(result), indent=2))
@@ -199,10 +208,9 @@ def _say_fit(result: DataFit, paths: list[Path]) -> None:
         click.echo(f"wrote {path}")
 
 
-def _command() -> str:
-    import shlex
-
-    return shlex.join(["mixtures", *sys.argv[1:]])
+def _command(*words: object) -> str:
+    """Return a command as it is typed, whatever blanks its paths have."""
+    return shlex.join(["mixtures", *map(str, words)])
 
 
 def _say_claims(summary: Summary) -> None:
@@ -222,5 +230,7 @@ def _print_table(heads: list[str], rows: list[list[str]]) -> None:
     grid = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         grid.add_row(*row)
-    console = Console()
-    console.print(grid) if console.is_terminal else Console(width=200).print(grid)
+    console = Console(markup=False, emoji=False)  # names are shown as they are, brackets too
+    if not console.is_terminal:
+        console.width = 200
+    console.print(grid)
