@@ -1,0 +1,421 @@
+"""The command line: what it prints and where, its exit codes, and that nobody meets a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from study import engines
+from study.designs import claim, grid, text, truth
+
+from mixtures.cli import _run
+from mixtures.study import methods
+from mixtures.study.store import Store
+
+MIXTURE = "weights = [0.5, 0.5]\nmeans = [0, 4]\nvariances = [1, 1]\n"
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, engine in engines.FAKES.items():
+        monkeypatch.setitem(methods.ENGINES, name, engine)
+    engines.calls.clear()
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave out the figures, which have tests of their own and take their time."""
+
+    def write(store):
+        path = store.folder / "report.html"
+        path.write_text("a report", encoding="utf-8")
+        return path
+
+    monkeypatch.setattr("mixtures.report.page.write_study_report", write)
+
+
+def call(capsys, *arguments):
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    code = _run([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return code, said.out, said.err
+
+
+def shell(*arguments, **options):
+    """Run a command as a user does."""
+    command = [sys.executable, "-m", "mixtures", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def write(name, content):
+    Path(name).write_text(content, encoding="utf-8")
+    return name
+
+
+def files(folder="."):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+# Help -------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(capsys):
+    code, out, err = call(capsys, "--help")
+    assert (code, err) == (0, "")
+    for command in ("run", "report", "status", "simulate"):
+        assert f"\n  {command} " in out
+        assert call(capsys, command, "-h")[0] == 0
+
+
+def test_the_version_is_the_packages(capsys):
+    from mixtures import __version__
+
+    assert call(capsys, "--version") == (0, f"mixtures, version {__version__}\n", "")
+
+
+def test_help_is_light():
+    code = "from mixtures.cli import _run; _run(['--help']); import sys; print(*sys.modules, file=sys.stderr)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = {name.partition(".")[0] for name in shown.stderr.split()}
+    assert "mixtures" in loaded
+    assert not loaded & {
+        "pymc",
+        "scipy",
+        "pandas",
+        "pyarrow",
+        "matplotlib",
+        "numba",
+        "arviz",
+        "pydantic",
+        "rich",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Usage: mixtures"),
+        (["fly"], "No such command 'fly'"),
+        (["run"], "Missing argument 'STUDY'"),
+        (["run", "a.toml", "--workers", "0"], "--workers"),
+        (["run", "a.toml", "--workers", "two"], "--workers"),
+        (["run", "a.toml", "--replicates", "-1"], "--replicates"),
+        (["run", "a.toml", "--colour"], "--colour"),
+        (["simulate", "m.toml", "--n", "5", "--out", "a.csv"], "Missing option '--seed'"),
+        (["simulate", "m.toml", "--n", "0", "--seed", "1", "--out", "a.csv"], "--n"),
+        (["simulate", "m.toml", "--n", "5", "--seed", "-1", "--out", "a.csv"], "--seed"),
+    ],
+)
+def test_wrong_arguments_are_named(capsys, arguments, message):
+    code, out, err = call(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert files() == []
+
+
+# simulate ---------------------------------------------------------------------------------------
+
+
+def test_simulate_writes_data_with_their_components(capsys):
+    write("m.toml", MIXTURE)
+    assert call(capsys, "simulate", "m.toml", "--n", 50, "--seed", 3, "--out", "a.csv") == (
+        0,
+        "50 observations: a.csv\n",
+        "",
+    )
+    frame = pd.read_csv("a.csv")
+    assert list(frame.columns) == ["x", "component"]
+    assert len(frame) == 50
+    assert set(frame["component"]) == {1, 2}
+    call(capsys, "simulate", "m.toml", "--n", 50, "--seed", 3, "--out", "b.csv")
+    call(capsys, "simulate", "m.toml", "--n", 50, "--seed", 4, "--out", "c.csv")
+    assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes() != Path("c.csv").read_bytes()
+
+
+def test_simulate_reads_json_in_several_dimensions(capsys):
+    identity = [[1, 0], [0, 1]]
+    mixture = {"weights": [0.5, 0.5], "means": [[0, 0], [5, 5]], "covariances": [identity, identity]}
+    write("m.json", str(mixture).replace("'", '"'))
+    assert call(capsys, "simulate", "m.json", "--n", 5, "--seed", 3, "--out", "a.csv")[0] == 0
+    assert list(pd.read_csv("a.csv").columns) == ["x1", "x2", "component"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.toml", None, "none.toml: the file must be readable; No such file"),
+        ("m.yaml", "", "m.yaml: a mixture file must end in .toml or .json; got .yaml"),
+        ("m.toml", "weights = ", "m.toml: a mixture must be valid TOML"),
+        ("m.toml", MIXTURE.replace("0.5]", "0.6]"), "m.toml: weights must sum to 1 within 1e-08; got 1.1"),
+        ("m.toml", MIXTURE.replace("[1, 1]", "[1, -1]"), "m.toml: variances must be positive"),
+        ("m.toml", MIXTURE.replace("[1, 1]", '[1, "one"]'), "m.toml: variances must hold real numbers"),
+        ("m.toml", MIXTURE + "sds = [1, 1]", "m.toml: a mixture must have the keys"),
+        ("m.json", "[1]", "m.json: a mixture must be a JSON object"),
+    ],
+)
+def test_simulate_refuses_what_is_no_mixture(capsys, name, content, message):
+    if content is not None:
+        write(name, content)
+    code, out, err = call(capsys, "simulate", name, "--n", 5, "--seed", 1, "--out", "a.csv")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert not Path("a.csv").exists()
+
+
+def test_simulate_names_a_file_that_cannot_be_written(capsys):
+    write("m.toml", MIXTURE)
+    code, _, err = call(capsys, "simulate", "m.toml", "--n", 5, "--seed", 1, "--out", "m.toml/a.csv")
+    assert code == 2
+    assert err.startswith("error: m.toml/a.csv: the file must be writable; ")
+
+
+@pytest.mark.parametrize("n", [10**15, 10**30])
+def test_simulate_says_when_there_is_too_much(capsys, n):
+    write("m.toml", MIXTURE)
+    code, _, err = call(capsys, "simulate", "m.toml", "--n", n, "--seed", 1, "--out", "a.csv")
+    assert code == 2
+    assert err.startswith("error: a number must be small enough to be computed with; ")
+    assert not Path("a.csv").exists()
+
+
+# run, status, report ----------------------------------------------------------------------------
+
+GOOD = claim(id="good", text="All is well.", between=[-5.0, 5.0])
+BAD = claim(id="bad", text="All is ill.", between=[50.0, 51.0])
+OPEN = claim(id="open", text="Who knows?", between=[-0.001, 0.001])
+A = {"name": "A", "engine": "quick_em"}
+
+
+def prepare(**changes):
+    return write("trial.toml", text(**{"method": [A], "replicates": 8} | changes))
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(
+    ("changes", "code", "verdict"),
+    [
+        ({"claim": [GOOD]}, 0, "supported"),
+        ({"claim": [GOOD, OPEN]}, 0, "inconclusive"),
+        ({"claim": [GOOD, BAD]}, 1, "refuted"),
+        ({}, 0, ""),
+        ({"method": [A, {"name": "D", "engine": "degenerate"}]}, 1, ""),
+        ({"method": [A, {"name": "R", "engine": "raising", "above": 1.9}]}, 1, ""),
+        ({"method": [A, {"name": "U", "engine": "unsettled"}]}, 0, ""),
+    ],
+)
+def test_run_exits_by_what_came_out(capsys, changes, code, verdict):
+    exit_code, out, err = call(capsys, "run", prepare(**changes), "--workers", 1)
+    assert exit_code == code
+    assert verdict in out
+    assert out.endswith("report: results/trial/report.html\n")
+    assert " fits: " in err
+    assert Path("results/trial/report.html").read_text(encoding="utf-8") == "a report"
+
+
+@pytest.mark.usefixtures("no_report")
+def test_run_again_does_nothing_but_report(capsys):
+    study = prepare(claim=[GOOD])
+    call(capsys, "run", study, "--out", "here", "--replicates", 3, "--workers", 1)
+    assert len(Store.open("here").done()) == 3
+    call(capsys, "run", study, "--out", "here", "--workers", 1)
+    assert len(Store.open("here").done()) == 8
+    engines.calls.clear()
+    code, out, err = call(capsys, "run", study, "--out", "here", "--workers", 1)
+    assert (code, engines.calls["A"]) == (0, 0)
+    assert "supported" in out
+    assert "8 stored before" in err
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_claim_is_printed_letter_by_letter(capsys):
+    odd = claim(id="odd", text="The means [bold] lie in [/close] and :smile: at that.")
+    _, out, _ = call(capsys, "run", prepare(claim=[odd]), "--workers", 1)
+    assert odd["text"] in out
+
+
+BAD_STUDIES = {
+    "missing": (None, "trial.toml: the file must be readable; No such file or directory"),
+    "not toml": ("name", "trial.toml: the file must be valid TOML; "),
+    "not utf-8": (b"\xff\xfe", "trial.toml: the file must be text in UTF-8"),
+    "wrong": (text(seed=True), "trial.toml: seed: Input should be a valid integer; got True"),
+    "wrong setting": (
+        text(method=[{"name": "A", "engine": "em", "starts": 3}]),
+        "method 'A': starts must be one of the engine's settings",
+    ),
+    "unknown engine": (
+        text(method=[{"name": "A", "engine": "gibbs"}]),
+        "method 'A': engine must be one of em",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_STUDIES.values(), ids=BAD_STUDIES)
+def test_run_refuses_a_wrong_study_before_it_writes_anything(capsys, content, message):
+    if content is not None:
+        Path("trial.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, out, err = call(capsys, "run", "trial.toml", "--out", "here")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert not Path("here").exists()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_run_refuses_results_of_another_study(capsys):
+    call(capsys, "run", prepare(), "--out", "here", "--workers", 1)
+    before = {name: Path("here", name).stat().st_mtime_ns for name in files("here")}
+    code, out, err = call(capsys, "run", prepare(seed=12), "--out", "here", "--workers", 1)
+    assert (code, out) == (2, "")
+    assert "seed was 11 and is 12" in err
+    assert {name: Path("here", name).stat().st_mtime_ns for name in files("here")} == before
+
+
+@pytest.mark.parametrize("out", ["trial.toml", "trial.toml/inside", "full"])
+def test_run_refuses_a_folder_that_is_none_of_its_own(capsys, out):
+    study = prepare()
+    Path("full").mkdir()
+    write("full/thesis.tex", "")
+    before = files()
+    code, _, err = call(capsys, "run", study, "--out", out, "--workers", 1)
+    assert code == 2
+    assert err.startswith(f"error: {out}: the folder must be ")
+    assert files() == before
+
+
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupted_run_says_how_to_go_on(capsys):
+    method = {"name": "I", "engine": "interrupted", "at": 12}
+    study = prepare(method=[method], grid=grid(truth(), n=[40, 60]))
+    folder = Path("my results")
+    code, out, err = call(capsys, "run", study, "--out", folder, "--workers", 1)
+    assert (code, out) == (130, "")
+    assert "what was done is kept in my results" in err
+    assert "To go on: mixtures run trial.toml --out 'my results' --workers 1" in err
+    assert 0 < len(Store.open(folder).done()) < 16
+    code, _, _ = call(capsys, "run", study, "--out", folder, "--workers", 1)
+    assert code == 0
+    assert len(Store.open(folder).done()) == 16
+
+
+def test_a_full_disk_says_how_to_go_on(capsys, monkeypatch):
+    def full(self, rows):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "write", full)
+    code, out, err = call(capsys, "run", prepare(), "--out", "here", "--workers", 1)
+    assert (code, out) == (2, "")
+    assert "error: here: No space left on device; what was done is kept. To go on: mixtures run" in err
+
+
+@pytest.mark.usefixtures("no_report")
+def test_status_says_what_is_done_missing_and_failed(capsys):
+    methods_ = [A, {"name": "D", "engine": "degenerate"}]
+    call(capsys, "run", prepare(method=methods_), "--out", "here", "--replicates", 3, "--workers", 1)
+    code, out, err = call(capsys, "status", "here")
+    assert (code, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "apart, n = 40 A 3 of 8 5 3 converged" in lines
+    assert "apart, n = 40 D 3 of 8 5 3 degenerate" in lines
+    assert lines[-1] == "10 fits missing; to go on: mixtures run here/study.toml --out here"
+    call(capsys, "run", "here/study.toml", "--out", "here", "--workers", 1)
+    assert call(capsys, "status", "here")[1].endswith("0 fits missing\n")
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_what_holds_no_results_is_named(capsys, command):
+    write("file", "")
+    for folder in ("none", ".", "file"):
+        code, out, err = call(capsys, command, folder)
+        assert (code, out) == (2, "")
+        assert err == f"error: {folder}: the folder must hold results of a study; got none\n"
+    assert files() == ["file"]
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("command", ["status", "run"])
+def test_truncated_results_are_named(capsys, command):
+    study = prepare()
+    call(capsys, "run", study, "--out", "here", "--workers", 1)
+    part = next(Path("here/rows/fits").iterdir())
+    part.write_bytes(part.read_bytes()[:100])
+    arguments = ["here"] if command == "status" else [study, "--out", "here", "--workers", "1"]
+    code, _, err = call(capsys, command, *arguments)
+    assert code == 2
+    assert err.startswith(f"error: {part}: the part of the results must be whole; ")
+
+
+# As a user runs it ------------------------------------------------------------------------------
+
+
+def test_bad_input_ends_a_process_with_2():
+    ended = shell("run", "none.toml")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: none.toml: the file must be readable; No such file or directory\n"
+
+
+@pytest.mark.slow
+def test_a_study_runs_is_reported_and_reported_again():
+    method = [{"name": "EM", "engine": "em", "n_starts": 2}, {"name": "tight", "engine": "em", "n_starts": 3}]
+    prepare(method=method, claim=[GOOD | {"method": "EM"}, BAD | {"method": "EM"}], replicates=6)
+    ran = shell("run", "trial.toml", "--workers", 2)
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "refuted" in ran.stdout
+    assert ran.stdout.endswith("report: results/trial/report.html\n")
+    assert "12 of 12 fits: 12 converged" in ran.stderr
+    page = Path("results/trial/report.html")
+    first = page.read_bytes()
+    page.unlink()
+    again = shell("report", "results/trial")
+    assert (again.returncode, again.stdout) == (0, "report: results/trial/report.html\n")
+    assert page.read_bytes() == first
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on():
+    """The signal goes to the workers too, as a terminal sends it."""
+    n_fits = 160
+    prepare(
+        method=[{"name": "EM", "engine": "em", "n_starts": 3}], replicates=n_fits, grid=grid(truth(), n=[100])
+    )
+    command = [sys.executable, "-m", "mixtures", "run", "trial.toml", "--out", "here", "--workers", "2"]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(Path("here/rows").glob("fits/*.parquet")):
+        assert running.poll() is None, running.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert "To go on: mixtures run trial.toml --out here --workers 2\n" in err
+    assert is_gone(running.pid)
+    assert not [name for name in files("here") if Path(name).name.startswith(".")]
+    kept = Store.open("here").done()
+    assert 0 < len(kept) < n_fits
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0, again.stderr
+    assert f"{len(kept)} stored before" in again.stderr
+    assert len(Store.open("here").done()) == n_fits
+    assert Path("here/report.html").is_file()
+
+
+def is_gone(group):
+    """Say whether every process of a group ends within ten seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
