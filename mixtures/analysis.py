@@ -72,8 +72,8 @@ def analyse(
 
 
 def _engines(engine: str) -> list[Fitter]:
-    em, nuts = EM(), NUTS(cores=os.cpu_count() or 1)
-    return {"em": [em], "nuts": [nuts], "both": [em, nuts]}[engine]
+    engines: list[Fitter] = [EM(), NUTS(cores=os.cpu_count() or 1)]
+    return engines if engine == "both" else [one for one in engines if one.name.lower() == engine]
 
 
 def _where(text: str) -> tuple[str, list[str]]:

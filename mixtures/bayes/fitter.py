@@ -191,6 +191,7 @@ class NUTS:
             intervals=posterior.intervals(self.level),
             responsibility_intervals=assignments.intervals,
             draws=posterior.draws,
+            diagnostics=posterior.summary_of_diagnostics(),
             details=posterior,
         )
 

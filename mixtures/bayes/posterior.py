@@ -20,7 +20,7 @@ from mixtures.bayes.diagnostics import Diagnostics, invariant_quantities
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.relabel import Relabel, relabel
 from mixtures.model.arrays import Array, Integers, freeze
-from mixtures.model.fit import Draws, Intervals, Parameters
+from mixtures.model.fit import Diagnostic, Draws, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 
@@ -150,6 +150,21 @@ class Posterior:
         n_draws = len(row.weights)
         kept = np.linspace(0, n_draws - 1, min(n_draws, N_THINNED)).round().astype(np.int64)
         return soft_assignments(row.at(kept), self.x, level=level)
+
+    def summary_of_diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Return the worst of each diagnostic, over the gate's quantities and over the parameters."""
+        gate, parameters = self.invariants, self.parameters
+        values = {
+            "rhat": gate.rhat.max(),
+            "ess_bulk": gate.ess_bulk.min(),
+            "ess_tail": gate.ess_tail.min(),
+            "rhat_parameters": parameters.rhat.max(),
+            "ess_bulk_parameters": parameters.ess_bulk.min(),
+            "ess_tail_parameters": parameters.ess_tail.min(),
+            "divergences": self.stats.diverging.sum(),
+            "draws_at_largest_depth": self.stats.max_depth_reached.sum(),
+        }
+        return tuple(Diagnostic(name, float(value)) for name, value in values.items())
 
     def pointwise_log_likelihoods(self) -> Array:
         """Log density of the mixture at each draw and observation, (c, s, n)."""

@@ -17,7 +17,7 @@ from mixtures.em.starts import Start, draw_start
 from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator, check_fittable
 from mixtures.model.density import log_likelihood, log_responsibilities
-from mixtures.model.fit import Fit, Status
+from mixtures.model.fit import Diagnostic, Fit, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
 from mixtures.model.spec import Covariance, MixtureSpec
@@ -57,6 +57,19 @@ class EMDetails:
     spurious: NormalMixture | None
     spurious_log_likelihood: float
     log_likelihoods: Array
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Return the numbers that a study keeps of each fit."""
+        decrement = np.nan if self.certificate is None else self.certificate.newton_decrement
+        values = {
+            "newton_decrement": decrement,
+            "steps": max(len(self.trace) - 1, 0),
+            "starts": self.n_starts,
+            "starts_at_best": self.n_reached_best,
+            "starts_collapsed": self.n_collapsed,
+            "starts_spurious": self.n_spurious,
+        }
+        return tuple(Diagnostic(name, float(value)) for name, value in values.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -160,13 +173,19 @@ class EM:
     def _report(self, search: Search, x: Array, modes: Modes) -> Fit:
         reported = _preferred(modes, self.allow_spurious)
         if reported is None:
-            message = _say_collapse(modes, x)
+            details = _details(search, modes)
             return Fit(
-                self.name, search.spec, Status.DEGENERATE, message=message, details=_details(search, modes)
+                self.name,
+                search.spec,
+                Status.DEGENERATE,
+                message=_say_collapse(modes, x),
+                diagnostics=details.diagnostics(),
+                details=details,
             )
         certificate = certify(reported.mixture, search.x, search.spec.covariance)
         estimate = search.rule.scale.restore_mixture(reported.mixture)
         status, message = _judge(search, reported, certificate)
+        details = _details(search, modes, reported, certificate)
         return Fit(
             method=self.name,
             spec=search.spec,
@@ -176,7 +195,8 @@ class EM:
             log_likelihood=log_likelihood(estimate, x),
             message=message,
             warnings=_warn(search, modes, reported),
-            details=_details(search, modes, reported, certificate),
+            diagnostics=details.diagnostics(),
+            details=details,
         )
 
 

@@ -105,6 +105,14 @@ class Draws:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One number by which an engine says how well it worked, such as the largest R-hat."""
+
+    name: str
+    value: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
     """Result of fitting a mixture of normals with either engine.
@@ -133,6 +141,8 @@ class Fit:
         Lower and upper ends for each soft assignment, where the engine gives them.
     draws : Draws or None
         Posterior draws, relabelled.
+    diagnostics : tuple of Diagnostic
+        How well the engine worked, in the engine's own quantities.
     details : object
         The engine's own account, opaque to everyone else.
     """
@@ -148,6 +158,7 @@ class Fit:
     intervals: Intervals | None = None
     responsibility_intervals: Array | None = None
     draws: Draws | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
     details: Any = None
 
     def __post_init__(self) -> None:

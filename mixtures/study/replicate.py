@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.claim import PARAMETERS
 from mixtures.study.design import Condition
-from mixtures.study.rows import ExampleRow, FitRow, PairRow, ParameterRow, ReliabilityRow, Rows
+from mixtures.study.rows import DiagnosticRow, ExampleRow, FitRow, PairRow, ParameterRow, ReliabilityRow, Rows
 from mixtures.study.seeds import stream
 
 ORACLE = "oracle"
@@ -100,6 +101,7 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
             **({} if recovery is None else _measures(recovery)),
         )
     )
+    rows.diagnostics.extend(_diagnostics(key, replicate, fit))
     if recovery is None:
         return
     rows.parameters.extend(_parameters(key, replicate, recovery))
@@ -177,6 +179,17 @@ def _scores(prefix: str, scores: AssignmentScores | None) -> dict[str, Any]:
         f"{prefix}calibration_error": scores.calibration_error,
     }
     return named if prefix else named | {"n_infinite": scores.n_infinite}
+
+
+def _diagnostics(key: str, replicate: Replicate, fit: Fit) -> Iterable[DiagnosticRow]:
+    for diagnostic in fit.diagnostics:
+        yield DiagnosticRow(
+            condition=replicate.condition.key,
+            replicate=replicate.index,
+            method=key,
+            name=diagnostic.name,
+            value=diagnostic.value if math.isfinite(diagnostic.value) else None,
+        )
 
 
 def _parameters(key: str, replicate: Replicate, recovery: Recovery) -> Iterable[ParameterRow]:

@@ -106,12 +106,21 @@ class ExampleRow(Key):
     responsibility: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosticRow(Key):
+    """One number by which an engine says how well one fit worked; missing where it is not finite."""
+
+    name: str
+    value: float | None
+
+
 #: Tables of a results folder. `fits` comes last: a fit counts as done when its row there is on disk.
 TABLES: dict[str, type[Key]] = {
     "parameters": ParameterRow,
     "pairs": PairRow,
     "reliability": ReliabilityRow,
     "examples": ExampleRow,
+    "diagnostics": DiagnosticRow,
     "fits": FitRow,
 }
 
@@ -124,12 +133,13 @@ class Rows:
     pairs: list[PairRow]
     reliability: list[ReliabilityRow]
     examples: list[ExampleRow]
+    diagnostics: list[DiagnosticRow]
     fits: list[FitRow]
 
     @classmethod
     def empty(cls) -> Rows:
         """No rows yet."""
-        return cls([], [], [], [], [])
+        return cls([], [], [], [], [], [])
 
 
 def schema(row: type[Key]) -> pa.Schema:

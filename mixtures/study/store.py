@@ -31,6 +31,7 @@ _KEYS = {
     "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
     "pairs": ["condition", "replicate", "method", "versus"],
     "reliability": ["condition", "replicate", "method", "bin"],
+    "diagnostics": ["condition", "replicate", "method", "name"],
     "examples": ["condition", "replicate", "method", "observation", "component"],
 }
 

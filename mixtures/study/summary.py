@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
@@ -131,6 +131,22 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosticSummary:
+    """How well one method worked in one condition, by one of its diagnostics: over all its fits.
+
+    `n` counts the fits where the diagnostic is known.
+    """
+
+    condition: Condition
+    method: str
+    name: str
+    n: int
+    smallest: float
+    median: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedClaim:
     """A claim with its verdict.
 
@@ -160,6 +176,7 @@ class Summary:
     fits: list[FitSummary]
     pairs: list[PairSummary]
     calibration: list[CalibrationBin]
+    diagnostics: list[DiagnosticSummary]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,13 +187,14 @@ class Tables:
     parameters: pd.DataFrame
     pairs: pd.DataFrame
     reliability: pd.DataFrame
+    diagnostics: pd.DataFrame
 
     @classmethod
     def of(cls, store: Store, study: Study) -> Self:
         """Read the rows of a study's conditions and methods, and name the methods."""
         names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
         frames, done = [], store.done()
-        for kind in ("fits", "parameters", "pairs", "reliability"):
+        for kind in (field.name for field in fields(cls)):
             frame = _of_fits(store.read(kind), done)
             frame["method"] = frame["method"].map(names)
             if kind == "pairs":
@@ -186,7 +204,7 @@ class Tables:
 
     def within(self, condition: Condition) -> Self:
         """Return the rows of one condition."""
-        frames = (self.fits, self.parameters, self.pairs, self.reliability)
+        frames = (getattr(self, field.name) for field in fields(self))
         return type(self)(*(frame[frame["condition"] == condition.key] for frame in frames))
 
 
@@ -200,17 +218,16 @@ def summarise(store: Store) -> Summary:
     """
     study, manifest = store.study(), store.manifest()
     tables = Tables.of(store, study)
-    accounts, parameters, fits, pairs, calibration = [], [], [], [], []
+    summary = Summary(study, manifest, [], [], [], [], [], [], [])
     for condition in study.conditions:
         rows = tables.within(condition)
-        accounts += [_account(study, condition, method, rows) for method in study.method]
-        parameters += list(_parameters(study, condition, rows))
-        fits += list(_fits(study, condition, rows))
-        pairs += list(_pairs(study, condition, rows))
-        calibration += list(_calibration(condition, rows))
-    made = manifest.get("claims", {})
-    summary = Summary(study, manifest, [], accounts, parameters, fits, pairs, calibration)
-    summary.claims.extend(_judge_claims(study, summary, made))
+        summary.accounts.extend(_account(study, condition, method, rows) for method in study.method)
+        summary.parameters.extend(_parameters(study, condition, rows))
+        summary.fits.extend(_fits(study, condition, rows))
+        summary.pairs.extend(_pairs(study, condition, rows))
+        summary.calibration.extend(_calibration(condition, rows))
+        summary.diagnostics.extend(_diagnostics(condition, rows))
+    summary.claims.extend(_judge_claims(study, summary, manifest.get("claims", {})))
     return summary
 
 
@@ -357,6 +374,15 @@ def _calibration(condition: Condition, rows: Tables) -> Iterator[CalibrationBin]
             float(cell["assigned"].sum() / cell["count"].sum()),
             ratio_of_sums(cell["belonging"].to_numpy(), cell["count"].to_numpy()),
         )
+
+
+def _diagnostics(condition: Condition, rows: Tables) -> Iterator[DiagnosticSummary]:
+    for group, cell in rows.diagnostics.groupby(["method", "name"], sort=False):
+        method, name = cast("tuple[str, str]", group)
+        known = cell["value"].dropna().to_numpy()
+        if len(known):
+            smallest, median, largest = (float(np.quantile(known, q)) for q in (0.0, 0.5, 1.0))
+            yield DiagnosticSummary(condition, method, name, len(known), smallest, median, largest)
 
 
 def _judge_claims(study: Study, summary: Summary, made: dict[str, Any]) -> Iterator[JudgedClaim]:
