@@ -110,7 +110,7 @@ def components(x: Array, fits: Mapping[str, NormalMixture], unit: str) -> Figure
 def errors(strips: Sequence[Strip], methods: Sequence[str], unit: str) -> Figure:
     """Errors of each method on each parameter: replicates, quartiles, and the mean with its interval."""
     labels = list(dict.fromkeys(strip.label for strip in strips))
-    figure, axes = _canvas(4.2, 0.9 + 0.22 * len(strips) + 0.15 * len(labels))
+    figure, axes = _canvas(3.6, 0.9 + 0.22 * len(strips) + 0.15 * len(labels))
     low, high = _range(np.concatenate([strip.values for strip in strips]))
     axes.axvline(0, color=TRUE, linewidth=0.8)
     y, places, ends = 0.0, [], []
@@ -133,7 +133,7 @@ def errors(strips: Sequence[Strip], methods: Sequence[str], unit: str) -> Figure
 @rc_context(_STYLE)
 def against_truth(truth: Array, estimates: Mapping[int, Array], methods: Sequence[str], unit: str) -> Figure:
     """True and estimated values, (r, 2) by the method's place, about the diagonal."""
-    figure, axes = _canvas(3.6, 3.3)
+    figure, axes = _canvas(3.4, 3.1)
     low, high = _range(truth)
     is_many = sum(len(pairs) for pairs in estimates.values()) > _MANY
     for i, pairs in estimates.items():
@@ -148,7 +148,7 @@ def against_truth(truth: Array, estimates: Mapping[int, Array], methods: Sequenc
 @rc_context(_STYLE)
 def against_each_other(first: Array, second: Array, member: Array | None, names: Sequence[str]) -> Figure:
     """Soft assignments of one method against those of another; `member` says which belong, if known."""
-    figure, axes = _canvas(3.6, 3.3)
+    figure, axes = _canvas(3.4, 3.1)
     axes.plot([0, 1], [0, 1], color=TRUE, linewidth=0.7, zorder=0)
     known = np.zeros(len(first), dtype=bool) if member is None else member.astype(bool)
     style: dict[str, Any] = {
@@ -174,7 +174,7 @@ def against_each_other(first: Array, second: Array, member: Array | None, names:
 @rc_context(_STYLE)
 def calibration(curves: Mapping[str, Sequence[tuple[float, Measure]]]) -> Figure:
     """Share that belonged against mean soft assignment, in bins, with 95% intervals; "oracle" in black."""
-    figure, axes = _canvas(3.6, 3.3)
+    figure, axes = _canvas(3.4, 3.1)
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.7, zorder=0)
     methods = [name for name in curves if name != "oracle"]
     for name, bins in curves.items():
@@ -236,7 +236,7 @@ def along_x(
     """
     k = next(iter(soft.values())).shape[1]
     shown = [1] if k == 2 else list(range(k))
-    figure = Figure(figsize=(4.8, 1.0 + 1.9 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(4.0, 1.2 + 1.9 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     order = np.argsort(x, kind="stable")
     for axes, j in zip(panels, shown, strict=True):

@@ -135,10 +135,7 @@ class Gallery:
                     list(self._strips(condition, cell)), self.methods, f"Estimate less true {_UNITS[kind]}"
                 )
                 caption = (
-                    f"{condition.name}: estimates of the {kind} less the true ones, a point for each "
-                    "replicate; the band spans the quartiles, the black dot is the mean (the bias) with its "
-                    "95% Monte Carlo interval, the line is the truth. Estimates beyond the axis, at most 1%, "
-                    "are drawn at its ends."
+                    f"{condition.name}: estimates of the {kind} less the true ones, with the mean error."
                 )
             else:
                 pairs = {
@@ -149,7 +146,7 @@ class Gallery:
                 figure = figures.against_truth(cell["truth"].to_numpy(), pairs, self.methods, _UNITS[kind])
                 caption = (
                     f"{condition.name}: estimated against true {kind}, all components; on the line they are "
-                    "equal. Estimates beyond the axes are drawn at their ends."
+                    "equal."
                 )
             yield picture(figure, f"recovery-{kind}-{condition.key}", caption)
 

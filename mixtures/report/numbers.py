@@ -10,6 +10,7 @@ MISSING = "–"
 Z = 1.959964  # of the 95% intervals that figures and proportions at 0 or 1 show
 _MOST_DECIMALS = 6
 _LARGEST = 1e6
+_ROUNDING = 1e-12  # an error that is this small a share of the value is rounding
 
 
 def estimate(measure: Measure) -> str:
@@ -25,7 +26,7 @@ def estimate(measure: Measure) -> str:
         return MISSING
     if isinstance(measure, Proportion) and value in (0, 1):
         return f"{value:.0f} {interval(*wilson_interval(measure, Z))}"
-    if mcse == 0:
+    if mcse <= _ROUNDING * abs(value):
         return f"{number(value)} (0)"
     if mcse < 10**-_MOST_DECIMALS or max(abs(value), mcse) >= _LARGEST:
         return _scientific(value, mcse)

@@ -83,6 +83,7 @@ def environment() -> Environment:
         "interval": lambda ends: numbers.interval(*ends),
         "judged_interval": _judged_interval,
         "settings": views.settings,
+        "diagnostic": views.diagnostic_name,
         "words": lambda name: name.replace("_", " "),
     }
     return made

@@ -49,6 +49,20 @@ _MEASURES = {
     "soft_assignment_distance": "distance of the soft assignments",
     "hard_assignment_disagreement": "hard assignments that differ",
 }
+_DIAGNOSTICS = {
+    "newton_decrement": "Newton decrement",
+    "steps": "steps of the reported run",
+    "starts_at_best": "starts that reached the best mode",
+    "starts_collapsed": "starts dropped, a component collapsed",
+    "starts_spurious": "starts that ended in a spurious maximum",
+    "rhat": "worst R-hat of the gate",
+    "ess_bulk": "smallest bulk ESS of the gate",
+    "ess_tail": "smallest tail ESS of the gate",
+    "rhat_parameters": "worst R-hat of a relabelled parameter",
+    "ess_bulk_parameters": "smallest bulk ESS of a relabelled parameter",
+    "ess_tail_parameters": "smallest tail ESS of a relabelled parameter",
+    "divergences": "divergent draws",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +174,11 @@ def failing_statuses(summary: Summary) -> list[str]:
     """Statuses other than converged that fits of the study ended with."""
     seen = {status for account in summary.accounts for status in account.statuses}
     return [status.value for status in Status if status in seen and status != Status.CONVERGED]
+
+
+def diagnostic_name(name: str) -> str:
+    """Put the name of an engine's diagnostic in words."""
+    return _DIAGNOSTICS.get(name, name.replace("_", " "))
 
 
 def largest_n(measures: Mapping[str, Measure], names: Iterable[str]) -> int:

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 
 from mixtures.model.density import log_likelihood, log_responsibilities
-from mixtures.model.fit import Fit, Intervals, Parameters, Status
+from mixtures.model.fit import Diagnostic, Fit, Intervals, Parameters, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.design import Study
 from mixtures.study.replicate import Attempt, generate, record, record_oracle, record_pair
@@ -159,6 +159,7 @@ def noisy_fit(replicate, method, rng):
         log_likelihood=log_likelihood(estimate, x),
         message="stopped <early>" if replicate.index == 3 else "",
         intervals=intervals_about(estimate, 0.3) if method.engine == "nuts" else None,
+        diagnostics=(Diagnostic("rhat", 1 + replicate.index / 1000),) if method.engine == "nuts" else (),
     )
 
 

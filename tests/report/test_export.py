@@ -4,7 +4,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
+from mixtures.bayes.compile import Sample, SampleStats
+from mixtures.bayes.draws import MixtureDraws
+from mixtures.bayes.posterior import Posterior
+from mixtures.bayes.relabel import Relabel
 from mixtures.comparison.single import KnownGroups
 from mixtures.em.fitter import EM
 from mixtures.model.density import log_responsibilities
@@ -12,6 +17,7 @@ from mixtures.model.files import read_data
 from mixtures.model.fit import Fit, Status
 from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
+from mixtures.model.prior import Prior
 from mixtures.model.spec import MixtureSpec
 from mixtures.report.data_fit import DataFit
 from mixtures.report.export import as_json, assignments, write_fit
@@ -189,3 +195,55 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, data, fits):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ValueError, match="file: the folder must be writable"):
         write_fit(tmp_path / "file", result_of(data, fits))
+
+
+@pytest.fixture(scope="module")
+def sampled(data):
+    """A fit with draws about the truth, its components in decreasing order of means; no sampler runs."""
+    rng, shape, x = np.random.default_rng(8), (2, 60, 2), data.dataset.x
+    draws = MixtureDraws(
+        rng.dirichlet([50, 50], shape[:2]), rng.normal([9, 2], 0.1, shape), rng.gamma(200, 0.005, shape)
+    )
+    stats = SampleStats(*np.zeros((8, *shape[:2]), dtype=bool))
+    prior = Prior.weakly_informative(x, 2)
+    posterior = Posterior.of(Sample(draws, stats), prior, x[:, 0], method=Relabel.NONE)
+    soft = posterior.soft_assignments(0.9)
+    return Fit(
+        "NUTS",
+        MixtureSpec(2),
+        Status.CONVERGED,
+        estimate=posterior.mean(),
+        log_responsibilities=soft.log_responsibilities,
+        log_likelihood=-100.0,
+        intervals=posterior.intervals(0.9),
+        responsibility_intervals=soft.intervals,
+        draws=posterior.draws,
+        details=posterior,
+    )
+
+
+def test_draws_are_left_in_the_common_order(tmp_path, data, fits, sampled):
+    result = result_of(data, [fits[0], sampled])
+    paths = write_fit(tmp_path, result)
+    assert paths[-1].name == "posterior.nc"
+    tree = xr.open_datatree(paths[-1], engine="h5netcdf")
+    np.testing.assert_array_equal(tree["posterior"]["means"], sampled.details.means[..., ::-1])
+    np.testing.assert_array_equal(tree["posterior"]["component"], [0, 1])
+    assert set(tree.children) == {"posterior", "sample_stats", "observed_data", "log_likelihood"}
+    tree.close()
+
+
+def test_diagnostics_follow_the_common_order(tmp_path, data, fits, sampled):
+    result = result_of(data, [fits[0], sampled])
+    account = as_json(result)["fits"][1]
+    assert account["estimate"]["means"][0] < account["estimate"]["means"][1]
+    assert account["intervals"]["level"] == 0.9
+    names = sampled.details.parameters.names
+    by_name = {row["name"]: row["rhat"] for row in account["posterior"]["diagnostics"]["parameters"]}
+    assert list(by_name) == ["weight 1", "weight 2", "mean 1", "mean 2", "sd 1", "sd 2"]
+    assert by_name["mean 1"] == sampled.details.parameters.rhat[names.index("means[1]")]
+    write_fit(tmp_path, result)
+    page = check_page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.row("mean 1", f"{by_name['mean 1']:.3f}")
+    assert "90% interval" in page.text
+    assert "2 chains of 60 draws; 0 divergent" in page.text

@@ -16,6 +16,8 @@ from mixtures.report import numbers
         (1.5e7, 2.5e5, "1.500e7 (0.025e7)"),
         (2.5e-9, 1.5e-10, "2.50e−9 (0.15e−9)"),
         (0.25, 0.0, "0.25 (0)"),
+        (0.6, 8e-18, "0.6 (0)"),
+        (0.0, 0.0, "0 (0)"),
     ],
 )
 def test_estimates_have_the_digits_that_their_error_leaves(value, mcse, text):

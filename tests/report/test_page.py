@@ -50,8 +50,13 @@ def test_the_accounting_counts_every_fit(store, page):
     for account in summarise(store).accounts:
         cells = [str(n) for n in (account.n_planned, account.n_attempted, account.n_estimates)]
         assert any(row[-9:-6] == cells or row[-8:-5] == cells for row in page.rows)
-    assert "not converged" in page.text
+    assert "Not converged" in page.text
     assert "stopped <early>" in page.text
+
+
+def test_diagnostics_are_summarised(page):
+    row = page.row("apart, n = 60", "NUTS", "worst R-hat of the gate")
+    assert row[3:] == ["4", "1", "1.002", "1.003"]
 
 
 def test_recovery_tables_hold_the_numbers_of_the_summary(store, page):
