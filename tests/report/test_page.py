@@ -33,8 +33,8 @@ def test_every_claim_has_its_verdict_and_judgements(store, page):
     claims = summarise(store).claims
     assert {claim.verdict for claim in claims} == {"supported", "refuted", "inconclusive"}
     for claim in claims:
-        (head,) = [row for row in page.rows if row[0].startswith(f"{claim.claim.id}: {claim.claim.text}")]
-        assert claim.verdict.value in head[1]
+        (head,) = [row[0] for row in page.rows if f"{claim.claim.id}: {claim.claim.text}" in row[0]]
+        assert head.split()[1] == claim.verdict.value
         for place, judgement in claim.judgements:
             rows = [row for row in page.rows if row[0] == place and row[5:6] == [judgement.verdict.value]]
             assert any(numbers.estimate(judgement.measure) == row[2] for row in rows)
