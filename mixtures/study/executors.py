@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +86,8 @@ def _submit[T, R](executor: Any, work: Callable[[T], R], task: T) -> Future[R]:
     from loky.process_executor import BrokenProcessPool
 
     try:
-        future: Future[R] = executor.submit(work, task)
+        with _ignoring_interrupts():
+            future: Future[R] = executor.submit(work, task)
     except BrokenProcessPool as error:
         future = Future()
         future.set_exception(error)
@@ -96,7 +99,7 @@ def _alone[T, R](task: T, work: Callable[[T], R]) -> R | Lost:
 
     executor = _executor(1)
     try:
-        return executor.submit(work, task).result()
+        return _submit(executor, work, task).result()
     except BrokenProcessPool as error:
         return Lost(f"the worker died: {str(error).splitlines()[0]}")
     finally:
@@ -109,6 +112,19 @@ def _executor(n_workers: int) -> Any:
     return ProcessPoolExecutor(
         n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
     )
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C for the moment in which workers are started: they inherit that, and never see it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread has handlers to set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def _start_worker() -> None:
