@@ -410,6 +410,24 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on():
     assert Path("here/report.html").is_file()
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_workers_start_shows_no_traceback():
+    """They import for a second before they can be told to leave the signal to the coordinator."""
+    prepare(method=[{"name": "EM", "engine": "em"}], replicates=400)
+    command = [sys.executable, "-m", "mixtures", "run", "trial.toml", "--out", "here", "--workers", "2"]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert "starting" in running.stderr.readline()
+    time.sleep(0.2)
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert err.startswith("interrupted; what was done is kept in here. To go on: ")
+    assert err.count("\n") == 1
+    assert is_gone(running.pid)
+
+
 def is_gone(group):
     """Say whether every process of a group ends within ten seconds."""
     for _ in range(100):

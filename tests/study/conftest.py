@@ -1,9 +1,9 @@
 """What the tests of studies share: engines made to order, known to study files by name."""
 
 import pytest
-from study import engines
 
 from mixtures.study import methods
+from study import engines
 
 
 @pytest.fixture(autouse=True)

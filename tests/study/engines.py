@@ -1,4 +1,4 @@
-"""Engines made to order: quick, failing, broken and deadly ones. Importable, so that workers can have them."""
+"""Engines made to order: quick, failing, broken and deadly ones; importable, so that workers have them."""
 
 import os
 from collections import Counter
@@ -75,7 +75,7 @@ class Raising(Halves):
 class Degenerate(Halves):
     """Give no estimate."""
 
-    def fit(self, spec, x, rng):
+    def fit(self, spec, x, rng):  # noqa: ARG002
         return Fit(self.name, spec, Status.DEGENERATE, message="every start collapsed")
 
 

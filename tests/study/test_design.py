@@ -1,18 +1,18 @@
 """What a study file may say, and what it is told where it is wrong."""
 
-import datetime
+import datetime as dt
 
 import pytest
-from study.designs import CLOSE, PRIOR, claim, design, entries, grid, text, truth
 
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.design import Study, key_of
 from mixtures.study.methods import build
+from study.designs import CLOSE, PRIOR, claim, design, entries, grid, text, truth
 
 
 def complaint(**changes):
     """Return what a study file is told, which must be an error."""
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"trial\.toml: ") as caught:
         design(**changes)
     return str(caught.value)
 
@@ -79,22 +79,52 @@ TABLES = {
     "replicates zero": ({"replicates": 0}, "replicates: Input should be greater than or equal to 1; got 0"),
     "components zero": ({"components": 0}, "components: Input should be greater than or equal to 1; got 0"),
     "title not text": ({"title": 3}, "title: Input should be a valid string; got 3"),
-    "covariance unknown": ({"covariance": "round"}, "must be one of full, diagonal, spherical, tied; got 'round'"),
+    "covariance unknown": (
+        {"covariance": "round"},
+        "must be one of full, diagonal, spherical, tied; got 'round'",
+    ),
     "grid without truths": ({"grid": {"n": [40], "truth": []}}, "grid.truth: List should have at least 1"),
     "grid without n": ({"grid": grid(n=[])}, "grid.n: List should have at least 1"),
-    "n below 2": ({"grid": grid(n=[40, 1])}, "grid.n: n must hold distinct numbers of observations, at least 2"),
+    "n below 2": (
+        {"grid": grid(n=[40, 1])},
+        "grid.n: n must hold distinct numbers of observations, at least 2",
+    ),
     "n repeated": ({"grid": grid(n=[40, 40])}, "grid.n: n must hold distinct numbers of observations"),
     "n true": ({"grid": grid(n=[True])}, "grid.n[1]: Input should be a valid integer; got True"),
-    "weights over one": ({"grid": grid(truth(weights=[0.7, 0.4]))}, "weights must sum to 1 within 1e-08; got 1.1"),
+    "weights over one": (
+        {"grid": grid(truth(weights=[0.7, 0.4]))},
+        "weights must sum to 1 within 1e-08; got 1.1",
+    ),
     "weight negative": ({"grid": grid(truth(weights=[1.2, -0.2]))}, "grid.truth[1]: weights must"),
-    "weight true": ({"grid": grid(truth(weights=[0.0, True]))}, "grid.truth[1].weights[2]: Input should be a valid number"),
-    "weight text": ({"grid": grid(truth(weights=[0.7, "0.3"]))}, "grid.truth[1].weights[2]: Input should be a valid number"),
-    "mean text": ({"grid": grid(truth(means=[0.0, "five"]))}, "grid.truth[1]: means must hold real numbers; got text"),
-    "mean not a number": ({"grid": grid(truth(means=[0.0, float("nan")]))}, "grid.truth[1]: means must be finite"),
-    "variance negative": ({"grid": grid(truth(variances=[1.0, -1.0]))}, "grid.truth[1]: variances must be positive"),
-    "variance missing": ({"grid": grid(truth(variances=None))}, "a mixture must have the keys weights, means, and"),
+    "weight true": (
+        {"grid": grid(truth(weights=[0.0, True]))},
+        "grid.truth[1].weights[2]: Input should be a valid number",
+    ),
+    "weight text": (
+        {"grid": grid(truth(weights=[0.7, "0.3"]))},
+        "grid.truth[1].weights[2]: Input should be a valid number",
+    ),
+    "mean text": (
+        {"grid": grid(truth(means=[0.0, "five"]))},
+        "grid.truth[1]: means must hold real numbers; got text",
+    ),
+    "mean not a number": (
+        {"grid": grid(truth(means=[0.0, float("nan")]))},
+        "grid.truth[1]: means must be finite",
+    ),
+    "variance negative": (
+        {"grid": grid(truth(variances=[1.0, -1.0]))},
+        "grid.truth[1]: variances must be positive",
+    ),
+    "variance missing": (
+        {"grid": grid(truth(variances=None))},
+        "a mixture must have the keys weights, means, and",
+    ),
     "sizes differ": ({"grid": grid(truth(means=[0.0, 1.0, 2.0]))}, "grid.truth[1]: "),
-    "mixture and prior": ({"grid": grid(truth(prior=PRIOR["prior"]))}, "must be a mixture or a prior, not both"),
+    "mixture and prior": (
+        {"grid": grid(truth(prior=PRIOR["prior"]))},
+        "must be a mixture or a prior, not both",
+    ),
     "prior of a wrong family": (
         {"grid": grid({"name": "p", "prior": PRIOR["prior"] | {"means": {"cauchy": [0, 1]}}})},
         "grid.truth[1]: means must be a table with one of normal",
@@ -103,7 +133,10 @@ TABLES = {
         {"grid": grid({"name": "p", "prior": PRIOR["prior"] | {"weights": {"dirichlet": True}}})},
         "grid.truth[1]: weights.dirichlet: ",
     ),
-    "truths of one name": ({"grid": grid(truth(), truth(means=[0.0, 6.0]))}, "each truth must have a name of its own; got 'apart' 2 times"),
+    "truths of one name": (
+        {"grid": grid(truth(), truth(means=[0.0, 6.0]))},
+        "each truth must have a name of its own; got 'apart' 2 times",
+    ),
     "another k": ({"components": 3}, "grid.truth 'apart' must have 3 components; got 2"),
     "a prior of another k": (
         {"grid": grid({"name": "p", "prior": PRIOR["prior"] | {"weights": {"dirichlet": [1, 1, 1]}}})},
@@ -124,14 +157,14 @@ TABLES = {
         "methods must differ in engine or settings; got the same twice",
     ),
     "a date as a setting": (
-        {"method": [{"name": "A", "engine": "em", "n_starts": datetime.date(2020, 1, 1)}]},
+        {"method": [{"name": "A", "engine": "em", "n_starts": dt.date(2020, 1, 1)}]},
         "method[1]: n_starts must be numbers, text, true or false, in lists or tables; got datetime.date",
     ),
     "a number beyond all floats": (
         {"method": [{"name": "A", "engine": "em", "n_starts": 10**400}]},
         "method[1]: n_starts must be numbers",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("changes", "message"), TABLES.values(), ids=TABLES)
@@ -145,9 +178,15 @@ def test_what_is_wrong_is_named_with_its_rule(changes, message):
 TWO = [{"name": "A", "engine": "halves"}, {"name": "B", "engine": "em"}]
 CLAIMS = {
     "unknown measure": (claim(measure="luck"), "claim[1]: measure must be one of bias, "),
-    "unknown parameter": (claim(parameter="mean"), "claim[1]: parameter must be one of weights, means, variances"),
+    "unknown parameter": (
+        claim(parameter="mean"),
+        "claim[1]: parameter must be one of weights, means, variances",
+    ),
     "parameter missing": (claim(parameter=None), "claim[1]: parameter must be given for the measure bias"),
-    "parameter superfluous": (claim(measure="kl"), "claim[1]: parameter must not be given for the measure kl"),
+    "parameter superfluous": (
+        claim(measure="kl"),
+        "claim[1]: parameter must not be given for the measure kl",
+    ),
     "component without a parameter": (
         claim(measure="kl", parameter=None, component=1),
         "claim[1]: component must not be given without a parameter",
@@ -164,7 +203,10 @@ CLAIMS = {
         claim(between=[float("-inf"), 0.0]),
         "claim[1].between[1]: Input should be a finite number; got -inf",
     ),
-    "a bound of true": (claim(between=None, below=True), "claim[1].below: Input should be a valid number; got True"),
+    "a bound of true": (
+        claim(between=None, below=True),
+        "claim[1].below: Input should be a valid number; got True",
+    ),
     "no difference of this measure": (
         claim(measure="rmse", versus="B"),
         "claim[1]: measure, with versus, must be one of bias, mse, coverage",
@@ -186,7 +228,7 @@ CLAIMS = {
     "about no truth": (claim(truth=[]), "claim[1].truth: List should have at least 1"),
     "component too large": (claim(component=3), "claim 'means': component must be at most 2; got 3"),
     "component zero": (claim(component=0), "claim[1].component: Input should be greater than or equal to 1"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("wrong", "message"), CLAIMS.values(), ids=CLAIMS)

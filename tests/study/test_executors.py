@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from study import tasks
 
 from mixtures.study.executors import Lost, run_tasks
+from study import tasks
 
 
 def results(work, given, n_workers):
@@ -71,10 +71,14 @@ def test_workers_may_die_while_results_are_being_stored(tmp_path):
     assert set(seen.values()) == {"done"}
 
 
-def test_an_interruption_stops_the_workers(tmp_path):
+def test_an_interruption_stops_the_workers():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        for task, _ in run_tasks([0, 60, 60, 60], tasks.sleep, 2):
-            assert task == 0
-            raise KeyboardInterrupt
+        interrupt_after_the_first(run_tasks([0, 60, 60, 60], tasks.sleep, 2))
     assert time.monotonic() - began < 30
+
+
+def interrupt_after_the_first(done):
+    for task, _ in done:
+        assert task == 0
+        raise KeyboardInterrupt

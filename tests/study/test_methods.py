@@ -1,7 +1,6 @@
 """From the names of a study file to engines."""
 
 import pytest
-from study.designs import PRIOR, design
 
 from mixtures.bayes.fitter import NUTS
 from mixtures.em.fitter import EM
@@ -10,6 +9,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.study.design import Method
 from mixtures.study.methods import batch_size, build
+from study.designs import PRIOR, design
 
 
 def method(**settings):
@@ -56,7 +56,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("settings", "message"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_names_the_method(settings, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="method 'mine': ") as caught:
         build(method(**settings))
     assert str(caught.value).startswith("method 'mine': ")
     assert message in str(caught.value)

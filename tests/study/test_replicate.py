@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from study import engines
-from study.designs import PRIOR, design, grid, truth
 
 from mixtures.comparison.recovery import agree, compare
 from mixtures.model.data import simulate
@@ -11,6 +9,8 @@ from mixtures.model.density import responsibilities
 from mixtures.study.replicate import attempt, generate, hash_of, record, record_oracle, record_pair
 from mixtures.study.rows import Rows
 from mixtures.study.seeds import stream
+from study import engines
+from study.designs import PRIOR, design, grid, truth
 
 SEED = 11
 DATA = [-0.20319945153755392, 0.16807471303573038, -0.1203786487695971]
@@ -184,7 +184,7 @@ def test_the_fit_has_a_stream_of_its_own():
 
 def test_an_exception_without_words_is_named():
     class Silent(engines.Halves):
-        def fit(self, spec, x, rng):
+        def fit(self, spec, x, rng):  # noqa: ARG002
             raise ZeroDivisionError
 
     rows, _ = rows_of(replicate_of(), Silent())

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from study import engines
-from study.designs import CLOSE, PRIOR, design, grid, truth
 
 from mixtures.study import runner
 from mixtures.study.rows import TABLES
 from mixtures.study.runner import plan, run
 from mixtures.study.store import Store
+from study import engines
+from study.designs import CLOSE, PRIOR, design, grid, truth
 
 TWO = [{"name": "A", "engine": "halves"}, {"name": "B", "engine": "halves", "noise": 0.1}]
 
@@ -246,7 +246,7 @@ def test_a_disk_that_fails_keeps_what_was_stored(tmp_path, monkeypatch, error):
         n_parts += 1
         if n_parts == 14:
             raise OSError(error, os.strerror(error))
-        return os.replace(self, target)
+        return os.replace(self, target)  # noqa: PTH105  its method is what is replaced
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", replace)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from study.designs import CLOSE, claim, design, grid, text, truth
 
 from mixtures.study.rows import FitRow, PairRow, ParameterRow, Rows
 from mixtures.study.store import Store, list_changes
+from study.designs import CLOSE, claim, design, grid, text, truth
 
 
 def fit_row(replicate=0, **changes):
@@ -172,7 +172,7 @@ def test_a_fit_counts_only_when_everything_of_it_is_stored(store, monkeypatch):
     def fail_at_fits(self, target):
         if "fits" in target.parts:
             full_disk()
-        return os.replace(self, target)
+        return os.replace(self, target)  # noqa: PTH105  its method is what is replaced
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fail_at_fits)
@@ -194,7 +194,7 @@ def test_heads_that_cannot_be_written_do_not_bar_the_folder(tmp_path, monkeypatc
         n_calls += 1
         if n_calls == call:
             full_disk()
-        return os.replace(self, target)
+        return os.replace(self, target)  # noqa: PTH105  its method is what is replaced
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fail_once)
@@ -342,10 +342,13 @@ CHANGES = {
         "method 'A': engine was 'halves' and is 'raising'",
     ),
     "method gone": ({"method": BEFORE["method"][:1]}, "method 'B' is gone"),
-    "bound": ({"claim": [claim(between=[-0.6, 0.5])]}, "claim 'means': between was [-0.5, 0.5] and is [-0.6, 0.5]"),
+    "bound": (
+        {"claim": [claim(between=[-0.6, 0.5])]},
+        "claim 'means': between was [-0.5, 0.5] and is [-0.6, 0.5]",
+    ),
     "claim's place": ({"claim": [claim(n=[40])]}, "claim 'means': n was None and is [40]"),
     "claim gone": ({"claim": None}, "claim 'means' is gone"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("changes", "message"), CHANGES.values(), ids=CHANGES)
@@ -360,7 +363,18 @@ def test_a_changed_value_is_refused_with_what_changed(tmp_path, changes, message
 
 
 def test_changed_components_are_refused():
-    drawn = {"grid": grid({"name": "p", "prior": {"weights": {"dirichlet": 1}, "means": {"normal": [0, 1]}, "sds": {"half_normal": 1}}})}  # fmt: skip
+    drawn = {
+        "grid": grid(
+            {
+                "name": "p",
+                "prior": {
+                    "weights": {"dirichlet": 1},
+                    "means": {"normal": [0, 1]},
+                    "sds": {"half_normal": 1},
+                },
+            }
+        )
+    }
     assert list_changes(design(**drawn), design(**drawn, components=3)) == ["components was 2 and is 3"]
 
 

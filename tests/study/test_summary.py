@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study.designs import CLOSE, PRIOR, claim, design, grid, truth
 
 from mixtures.comparison.performance import Measure
 from mixtures.model.fit import Intervals
 from mixtures.study.runner import run
 from mixtures.study.store import Store
 from mixtures.study.summary import summarise
+from study.designs import CLOSE, PRIOR, claim, design, grid, truth
 
 A = {"name": "A", "engine": "halves", "noise": 0.3, "level": 1.0}
 B = {"name": "B", "engine": "unsettled", "above": 1.6}
@@ -24,9 +24,8 @@ F = {"name": "F", "engine": "raising", "above": 1.5}
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Results of a study with intervals, fits that fail or have not converged, and unequal replicates."""
-    from study import engines
-
     from mixtures.study import methods
+    from study import engines
 
     with pytest.MonkeyPatch.context() as patch:
         for name, engine in engines.FAKES.items():
@@ -286,7 +285,7 @@ def test_rows_without_their_fit_are_left_out(tmp_path, monkeypatch):
     def fail_at_fits(self, target):
         if "fits" in target.parts:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return os.replace(self, target)
+        return os.replace(self, target)  # noqa: PTH105  its method is what is replaced
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fail_at_fits)

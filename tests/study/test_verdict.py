@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
-from study.designs import claim
 
 from mixtures.comparison.performance import Measure, Proportion, mean, monte_carlo_interval, proportion
 from mixtures.study.claim import Claim
 from mixtures.study.verdict import Verdict, judge, overall
+from study.designs import claim
 
 Z = norm.ppf(0.995)
 
