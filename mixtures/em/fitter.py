@@ -81,7 +81,7 @@ class EM:
     start : str, NormalMixture, sequence of str, or None
         Where theta begins: "random_parameters", "random_responsibilities", "kmeans++" or "quantiles"
         (univariate), several of them in turn, or a mixture in the data's units. By default the kinds
-        are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest of 50
+        are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest of 200
         short runs from random parameters.
     n_starts : int, optional
         Number of starts; by default 10, and 1 for a given mixture.

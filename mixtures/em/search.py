@@ -16,7 +16,9 @@ from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
-_N_SHORT, _SHORT_STEPS = 100, 10  # how they were chosen: docs/decisions/0003-short-runs.md
+# Short runs and their steps, in two stages: how they were chosen is in docs/decisions/0003-short-runs.md.
+_N_FIRST, _FIRST_STEPS = 200, 5
+_N_SECOND, _SECOND_STEPS = 40, 25
 _COARSE = (
     1e-3  # forecast to be left to gain by a coarse run; at 1e-2 runs stop on plateaus below the best mode
 )
@@ -81,18 +83,25 @@ class Search:
     max_iter: int
 
     def short_runs(self, n_kept: int, rng: np.random.Generator) -> list[Run]:
-        """Run EM for a few steps from many random parameters and keep the likeliest that are sound.
+        """Run EM for a few steps from many random parameters, go on with the likeliest, keep the best.
 
-        The last place goes to the likeliest that is spurious, if one is, so that a higher maximum
-        without meaning is seen and reported. Short runs before long ones after Biernacki, Celeux &
-        Govaert (2003).
+        Kept are the likeliest that are sound, first one for each mode that they are headed for. The last
+        place goes to the likeliest that is spurious, if one is, so that a higher maximum without
+        meaning is seen and reported. Short runs before long ones after Biernacki, Celeux & Govaert
+        (2003).
         """
         k, covariance = self.spec.n_components, self.spec.covariance
-        starts = [draw_start(Start.RANDOM_PARAMETERS, self.x, k, covariance, rng) for _ in range(_N_SHORT)]
-        runs = [self._run(start, _COARSE, max_iter=_SHORT_STEPS) for start in starts]
-        kept = sorted(runs, key=self._rank, reverse=True)[:n_kept]
-        spurious = max((one for one in runs if self._is_spurious(one)), key=_height, default=None)
-        return kept if spurious is None or spurious in kept else [*kept[:-1], spurious]
+        starts = [draw_start(Start.RANDOM_PARAMETERS, self.x, k, covariance, rng) for _ in range(_N_FIRST)]
+        first = [self._run(start, _COARSE, max_iter=_FIRST_STEPS) for start in starts]
+        likeliest = sorted(first, key=self._rank, reverse=True)[:_N_SECOND]
+        second = [self._go_on(one, _COARSE, max_iter=_SECOND_STEPS) for one in likeliest]
+        distinct: list[Run] = []
+        for one in sorted(second, key=self._rank, reverse=True):
+            if not any(self._is_same_mode(one, other) for other in distinct):
+                distinct.append(one)
+        kept = [*distinct, *(one for one in second if one not in distinct)][:n_kept]
+        spurious = max((one for one in first + second if self._is_spurious(one)), key=_height, default=None)
+        return kept if spurious is None or spurious in kept else [*kept[: n_kept - 1], spurious]
 
     def from_start(self, start: NormalMixture) -> Modes:
         """Find the mode that one start leads to."""
@@ -139,11 +148,11 @@ class Search:
             earlier=earlier,
         )
 
-    def _go_on(self, run: Run, tolerance: float) -> Run:
+    def _go_on(self, run: Run, tolerance: float, max_iter: int | None = None) -> Run:
         """Go on with a run to a tighter tolerance; its trace goes on too."""
         if run.collapse is not None:
             return run
-        return self._run(run.mixture, tolerance, earlier=run.trace[:-1].tolist())
+        return self._run(run.mixture, tolerance, max_iter, run.trace[:-1].tolist())
 
     def _rank(self, run: Run) -> tuple[bool, float]:
         return self._is_sound(run), run.log_likelihood

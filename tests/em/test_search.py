@@ -57,7 +57,7 @@ def test_short_runs_keep_the_likeliest_sound_ones():
     search = search_for(galaxies(), 4)
     kept = search.short_runs(6, np.random.default_rng(3))
     assert len(kept) == 6
-    assert all(len(one.trace) <= 11 for one in kept)
+    assert all(len(one.trace) <= 26 for one in kept)
     heights = [one.log_likelihood for one in kept[:-1]]
     assert heights == sorted(heights, reverse=True)
     every = [one.log_likelihood for one in search.short_runs(50, np.random.default_rng(3))]
