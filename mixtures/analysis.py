@@ -65,7 +65,7 @@ def analyse(
     _check_groups(data, labels, components, parts)
     engines = _engines(engine)
     for one in engines:
-        one.prepare(spec)  # what an engine does not support is said before any of them works
+        one.check(spec, x.shape[1])  # what an engine does not support is said before any of them works
     streams = np.random.default_rng(seed).spawn(2)
     fits = [one.fit(spec, x, streams[one.name == "NUTS"]) for one in engines]
     return DataFit.of(str(path), data, fits, seed=seed, command=command, label_column=labels, groups=parts)

@@ -65,7 +65,7 @@ FORBIDDEN = {
         "from concurrent.futures import ProcessPoolExecutor",
         "only study.executors",
     ),
-    "parquet outside the edge": ("mixtures/study/verdict.py", "import pyarrow.parquet", "only model.data"),
+    "parquet outside the edge": ("mixtures/study/verdict.py", "import pyarrow.parquet", "only model.files"),
     "a clustering library": ("mixtures/em/starts.py", "import sklearn.cluster", "scikit-learn"),
     "up inside model": ("mixtures/model/mixture.py", "import mixtures.model.density", "model: the order"),
     "up inside em": ("mixtures/em/steps.py", "import mixtures.em.fitter", "em: the order"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixtures.bayes.diagnostics import STRICT, Gate
-from mixtures.bayes.model import as_univariate, resolve_prior
+from mixtures.bayes.model import as_univariate, check_supported, resolve_prior
 from mixtures.bayes.relabel import Relabel
 from mixtures.bayes.starts import random_start
 from mixtures.model.arrays import Array, as_count
@@ -109,11 +109,15 @@ class NUTS:
         except ValueError:
             raise ValueError(f"relabel must be one of {', '.join(Relabel)}; got {self.relabel!r}") from None
 
+    def check(self, spec: MixtureSpec, n_dims: int) -> None:
+        """Raise a ValueError if the spec or the prior is not supported, or the data have several columns."""
+        check_supported(spec, self.prior, n_dims)
+
     def prepare(self, spec: MixtureSpec) -> None:
         """Compile the sampler for a spec, once per process, so that no fit's time includes it."""
         from mixtures.bayes.compile import compiled_for
 
-        values = as_univariate(spec, np.arange(2.0 * spec.n_components))
+        values = as_univariate(spec, self.prior, np.arange(2.0 * spec.n_components))
         compiled_for(spec, resolve_prior(spec, self.prior, values), values)
 
     def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
@@ -145,7 +149,7 @@ class NUTS:
         from mixtures.bayes.compile import SamplingError, SamplingTimeoutError
         from mixtures.bayes.posterior import Posterior
 
-        values = as_univariate(spec, x)
+        values = as_univariate(spec, self.prior, x)
         prior = resolve_prior(spec, self.prior, values)
         try:
             sample = self._sample(spec, prior, values, as_generator(rng))

@@ -53,7 +53,7 @@ def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Mode
     """
     import pymc as pm
 
-    values = as_univariate(spec, x)
+    values = as_univariate(spec, prior, x)
     k, prior = spec.n_components, resolve_prior(spec, prior, values)
     with pm.Model(coords={"component": np.arange(k)}) as model:
         data = {name: _register(name, value) for name, value in model_data(k, prior, values).items()}
@@ -65,25 +65,28 @@ def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Mode
     return model
 
 
-def as_univariate(spec: MixtureSpec, x: ArrayLike) -> Array:
-    """Return observations as (n,) if `build_model` supports them and `spec`; errors as there."""
-    array = check_fittable(spec, x)
-    if array.shape[1] != 1:
-        raise ValueError(f"x must be univariate, (n,) or (n, 1), for the posterior; got shape {array.shape}")
+def check_supported(spec: MixtureSpec, prior: Prior | None, n_dims: int) -> None:
+    """Raise a ValueError if there is no model for a spec, a prior and data of `n_dims` columns."""
+    if n_dims != 1:
+        raise ValueError(f"x must be univariate, (n,) or (n, 1), for the posterior; got {n_dims} columns")
     if spec.covariance == Covariance.TIED:
         raise ValueError("covariance must be full, diagonal or spherical for the posterior; got tied")
+    if prior is not None and prior.n_components not in (None, spec.n_components):
+        raise ValueError(f"prior must be that of {spec.n_components} components; got {prior.n_components}")
+
+
+def as_univariate(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> Array:
+    """Return observations as (n,) if `build_model` supports them, the spec and the prior; errors as there."""
+    array = check_fittable(spec, x)
+    if prior is not None and not isinstance(prior, Prior):
+        raise TypeError(f"prior must be a Prior or None; got {type(prior).__name__}")
+    check_supported(spec, prior, array.shape[1])
     return array[:, 0]
 
 
 def resolve_prior(spec: MixtureSpec, prior: Prior | None, x: Array) -> Prior:
-    """Return the prior to use: the default one for None; errors as `build_model`."""
-    if prior is None:
-        return Prior.weakly_informative(x, spec.n_components)
-    if not isinstance(prior, Prior):
-        raise TypeError(f"prior must be a Prior or None; got {type(prior).__name__}")
-    if prior.n_components not in (None, spec.n_components):
-        raise ValueError(f"prior must be that of {spec.n_components} components; got {prior.n_components}")
-    return prior
+    """Return the prior to use: the default one for None."""
+    return Prior.weakly_informative(x, spec.n_components) if prior is None else prior
 
 
 def model_data(n_components: int, prior: Prior, x: Array) -> dict[str, Array]:

@@ -135,11 +135,19 @@ def wilson_interval(p: Measure, z: float) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-def monte_carlo_interval(measure: Measure, z: float) -> tuple[float, float]:
-    """Interval of a measure for Monte Carlo error: Wilson's for a proportion, else value -+ z mcse."""
+def monte_carlo_interval(measure: Measure, level: float) -> tuple[float, float]:
+    """Interval of a measure for Monte Carlo error, at a level such as 0.99.
+
+    Wilson's for a proportion; else as many standard errors to each side as Student's t with n - 1
+    degrees of freedom asks for. NaN where the Monte Carlo error is not known.
+    """
+    from scipy.stats import norm, t
+
+    tail = (1 + level) / 2
     if isinstance(measure, Proportion):
-        return wilson_interval(measure, z)
-    return measure.value - z * measure.mcse, measure.value + z * measure.mcse
+        return wilson_interval(measure, float(norm.ppf(tail)))
+    half = float(t.ppf(tail, measure.n - 1)) * measure.mcse if measure.n > 1 else math.nan
+    return measure.value - half, measure.value + half
 
 
 def ratio_of_sums(numerators: ArrayLike, denominators: ArrayLike) -> Measure:

@@ -41,7 +41,7 @@ class Recovery:
     scores, oracle_scores : AssignmentScores or None
         Scores of the soft assignments, and of the oracle's, against the true components; None
         without labels.
-    reliability, oracle_reliability : Reliability or None
+    reliability : Reliability or None
         The same soft assignments in bins, to be added over replicates.
     bayes_error : float
         Error rate of the best possible hard assignment.
@@ -56,7 +56,6 @@ class Recovery:
     scores: AssignmentScores | None
     oracle_scores: AssignmentScores | None
     reliability: Reliability | None
-    oracle_reliability: Reliability | None
     bayes_error: float
 
 
@@ -116,7 +115,6 @@ def compare(truth: NormalMixture, dataset: Dataset, fit: Fit) -> Recovery:
         scores=None if labels is None else score_assignments(soft, labels),
         oracle_scores=None if labels is None else score_assignments(oracle, labels),
         reliability=None if labels is None else reliability(soft, labels),
-        oracle_reliability=None if labels is None else reliability(oracle, labels),
         bayes_error=bayes_error(truth),
     )
 

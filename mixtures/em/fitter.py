@@ -120,6 +120,13 @@ class EM:
         if not 0 < self.tolerance < np.inf:
             raise ValueError(f"tolerance must be positive and finite; got {self.tolerance}")
 
+    def check(self, spec: MixtureSpec, n_dims: int) -> None:
+        """Raise a ValueError if the start does not suit the spec or the data's dimensions."""
+        if isinstance(self.start, NormalMixture):
+            _check_start(self.start, spec, n_dims)
+        elif self.start is not None and Start.QUANTILES in self.start and n_dims > 1:
+            raise ValueError("start must not be 'quantiles' for data in several dimensions")
+
     def prepare(self, spec: MixtureSpec) -> None:
         """Do nothing: EM needs no preparation."""
 
@@ -147,6 +154,7 @@ class EM:
             If the data cannot be fitted (see `check_fittable`), or the start does not suit the spec.
         """
         observations = check_fittable(spec, x)
+        self.check(spec, observations.shape[1])
         scale = Scale.of(observations, spec.covariance)
         z = scale.standardise(observations)
         search = Search(z, spec, SliverRule.of(observations, scale), self.tolerance, self.max_iter)
@@ -156,7 +164,6 @@ class EM:
     def _search(self, search: Search, scale: Scale, rng: np.random.Generator) -> Modes:
         spec, z = search.spec, search.x
         if isinstance(self.start, NormalMixture):
-            _check_start(self.start, spec, z.shape[1])
             return search.from_start(scale.standardise_mixture(self.start))
         n_starts = self.n_starts or _N_STARTS
         kinds = (
@@ -164,8 +171,6 @@ class EM:
             if self.start is None
             else _cycle(_as_starts(self.start), n_starts)
         )
-        if Start.QUANTILES in kinds and z.shape[1] > 1:
-            raise ValueError("start must not be 'quantiles' for data in several dimensions")
         starts = [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
         n_short = n_starts - len(kinds)
         return search.from_starts(starts, search.short_runs(n_short, rng) if n_short else ())

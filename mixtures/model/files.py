@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +111,23 @@ def read_data(
     )
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to; what is there at the end is synced and takes its place.
+
+    So a file is there whole or not at all. OSError where the disk or the folder does not allow it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):  # where the folder cannot even be looked into, nothing was written
+            temporary.unlink(missing_ok=True)
+
+
 def write_data(path: str | Path, dataset: Dataset) -> None:
     """Write a data set as CSV: x (or x1, x2, ...) and, where they are known, components from 1."""
     import pandas as pd
@@ -119,7 +138,8 @@ def write_data(path: str | Path, dataset: Dataset) -> None:
     if dataset.labels is not None:
         frame["component"] = dataset.labels + 1
     try:
-        frame.to_csv(path, index=False)
+        with replacing(Path(path)) as temporary:
+            frame.to_csv(temporary, index=False)
     except OSError as error:
         raise ValueError(f"{path}: the file must be writable; {error.strerror or error}") from None
 

@@ -203,6 +203,10 @@ class Fitter(Protocol):
         """Name of the method, as tables show it."""
         ...
 
+    def check(self, spec: MixtureSpec, n_dims: int) -> None:
+        """Raise a ValueError if the engine, as set, cannot fit the model to data of `n_dims` columns."""
+        ...
+
     def prepare(self, spec: MixtureSpec) -> None:
         """Do what is needed once per process before the first fit, such as compiling a sampler."""
         ...

@@ -23,7 +23,7 @@ from mixtures.comparison.performance import Measure, monte_carlo_interval
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.density import log_density
 from mixtures.model.mixture import NormalMixture
-from mixtures.report.numbers import Z
+from mixtures.report.numbers import LEVEL, Z
 from mixtures.report.svg import as_element
 
 TRUE = "#111111"
@@ -362,7 +362,7 @@ def _draw_strip(axes: Axes, strip: Strip, y: float, ends: tuple[float, float], *
         alpha=0.45,
         solid_capstyle="butt",
     )
-    lower, upper = monte_carlo_interval(strip.mean, Z)
+    lower, upper = monte_carlo_interval(strip.mean, LEVEL)
     if np.isfinite([lower, upper]).all():
         axes.plot([lower, upper], [y, y], color=TRUE, linewidth=1.1, marker="|", markersize=5)
     axes.plot(strip.mean.value, y, "o", color=TRUE, markersize=3)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from mixtures.model.files import replacing
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,28 +22,12 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     ValueError
         Naming the folder, where it cannot be written.
     """
-    with _replacing(path) as temporary:
-        write(temporary)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            write(temporary)
     except OSError as error:
         raise ValueError(f"{path.parent}: the folder must be writable; {error.strerror or error}") from None
-    finally:
-        _forget(temporary)
-
-
-def _forget(temporary: Path) -> None:
-    try:
-        temporary.unlink(missing_ok=True)
-    except OSError:  # the folder cannot even be looked into: nothing was written
-        return
 
 
 def check_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import math
 from mixtures.comparison.performance import Measure, Proportion, wilson_interval
 
 MISSING = "–"
+LEVEL = 0.95
 Z = 1.959964  # of the 95% intervals that figures and proportions at 0 or 1 show
 _MOST_DECIMALS = 6
 _LARGEST = 1e6

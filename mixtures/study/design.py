@@ -41,6 +41,11 @@ class Truth(StudyTable):
         """Return the true mixture."""
         return _as_value_error(NormalMixture.from_dict, self.content())
 
+    @property
+    def n_dims(self) -> int:
+        """Number of dimensions of the data; priors are those of univariate mixtures."""
+        return 1 if self.prior is not None else self.as_mixture().n_dims
+
     def as_prior(self) -> Prior:
         """Return the prior of true mixtures."""
         if set(self.content()) != {"prior"}:

@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.comparison.assignments import AssignmentScores, Reliability
+import numpy as np
+
+from mixtures.comparison.assignments import AssignmentScores, Reliability, reliability
 from mixtures.comparison.recovery import Recovery, agree, compare
 from mixtures.model.arrays import Array
 from mixtures.model.data import Dataset, simulate
-from mixtures.model.density import responsibilities
+from mixtures.model.density import log_responsibilities
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.claim import PARAMETERS
@@ -111,10 +113,12 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
 
 
 def record_oracle(rows: Rows, replicate: Replicate) -> None:
-    """Add the soft assignments at the true parameters to an exemplary replicate."""
+    """Add the soft assignments at the true parameters: in bins, and one by one for an example."""
+    soft = log_responsibilities(replicate.truth, replicate.dataset.x)
+    if replicate.dataset.labels is not None:
+        rows.reliability.extend(_reliability(ORACLE, replicate, reliability(soft, replicate.dataset.labels)))
     if replicate.index < _N_EXAMPLES:
-        soft = responsibilities(replicate.truth, replicate.dataset.x)
-        rows.examples.extend(_examples(ORACLE, replicate, soft))
+        rows.examples.extend(_examples(ORACLE, replicate, np.exp(soft)))
 
 
 def record_pair(rows: Rows, keys: tuple[str, str], replicate: Replicate, fits: tuple[Fit, Fit]) -> None:

@@ -100,8 +100,7 @@ def run(
     """
     text = study.to_toml() if isinstance(study, Study) else read_text(study)
     parsed = study if isinstance(study, Study) else Study.from_toml(text, str(study))
-    for method in parsed.method:
-        build(method)  # a wrong setting is found before anything is written
+    _check_methods(parsed)
     n_workers = as_count("n_workers", os.cpu_count() if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
     store = Store.prepare(folder, text)
@@ -127,6 +126,17 @@ def plan(study: Study, store: Store, most: int | None = None) -> list[Task]:
         jobs = [job for job in _jobs(study, condition, most, done, paired) if job.fits or job.pairs]
         tasks += list(_tasks(study, condition, jobs))
     return sorted(tasks, key=lambda task: task.jobs[0].replicate)
+
+
+def _check_methods(study: Study) -> None:
+    """Raise, before anything is written, where a setting is wrong or a method cannot fit a condition."""
+    for method in study.method:
+        engine = build(method)
+        for condition in study.conditions:
+            try:
+                engine.check(condition.spec, condition.truth.n_dims)
+            except ValueError as error:
+                raise ValueError(f"method {method.name!r}, {condition.name}: {error}") from None
 
 
 def _do(tasks: list[Task], n_workers: int) -> Iterator[Rows]:

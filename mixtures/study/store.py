@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from mixtures.model.files import replacing
 from mixtures.study.design import Study, read_text
 from mixtures.study.rows import TABLES, Rows, table
 
@@ -175,13 +176,16 @@ class Store:
     def _write_heads(self, study: Study, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         is_new = not self._manifest_path.exists()
-        manifest = {"schema_version": SCHEMA_VERSION, **environment()} if is_new else self.manifest()
+        manifest: dict[str, Any] = (
+            {"schema_version": SCHEMA_VERSION, "runs": []} if is_new else self.manifest()
+        )
+        _note_run(manifest["runs"])
         n_rows = 0 if is_new else len(self.done())
         claims = manifest.setdefault("claims", {})
         for claim in study.claim:
             claims.setdefault(claim.id, {"made": _now(), "fits_before": n_rows})
-        _write_atomically(self._manifest_path, json.dumps(manifest, indent=2).encode())
-        _write_atomically(self._study_path, text.encode())
+        _write(self._manifest_path, json.dumps(manifest, indent=2).encode())
+        _write(self._study_path, text.encode())
 
 
 def list_changes(earlier: Study, study: Study) -> list[str]:
@@ -237,6 +241,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _note_run(runs: list[dict[str, Any]]) -> None:
+    """Add this run to those noted, unless it is like the last one in all but its time."""
+    now = environment()
+    if not runs or any(runs[-1].get(key) != value for key, value in now.items() if key != "created"):
+        runs.append(now)
+
+
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
@@ -261,19 +272,12 @@ def _write_part(path: Path, part: Any) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(part, sink, compression="zstd")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, sink.getvalue().to_pybytes())
+    _write(path, sink.getvalue().to_pybytes())
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _read_part(path: Path, schema: Any) -> Any:

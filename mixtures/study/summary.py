@@ -233,10 +233,13 @@ def summarise(store: Store) -> Summary:
 
 def _of_fits(frame: pd.DataFrame, done: set[tuple[str, int, str]]) -> pd.DataFrame:
     """Leave out rows whose fit is not there: storing it was interrupted, and it will be run again."""
+    replicates = {key[:2] for key in done}
     keep = np.ones(len(frame), dtype=bool)
     for column in {"method", "versus"} & set(frame.columns):
         keys = zip(frame["condition"], frame["replicate"], frame[column], strict=True)
-        keep &= np.array([key[2] == ORACLE or key in done for key in keys], dtype=bool)
+        keep &= np.array(
+            [key[:2] in replicates if key[2] == ORACLE else key in done for key in keys], dtype=bool
+        )
     return frame[keep]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from scipy.stats import norm
-
 from mixtures.comparison.performance import Measure, monte_carlo_interval
 from mixtures.study.claim import Claim
 
@@ -50,7 +48,8 @@ def judge(claim: Claim, measure: Measure, n_judgements: int = 1) -> Judgement:
     """Judge one measure against the region of a claim.
 
     Supported if the Monte Carlo interval lies inside the claimed region, refuted if wholly outside,
-    else inconclusive. The interval is Bonferroni's over `n_judgements`; Wilson's for a proportion.
+    else inconclusive. The interval is Bonferroni's over `n_judgements`; Wilson's for a
+    proportion, by Student's t for anything else.
 
     Parameters
     ----------
@@ -59,10 +58,10 @@ def judge(claim: Claim, measure: Measure, n_judgements: int = 1) -> Judgement:
     n_judgements : int
         Number of measures that the study's claims are judged on, in all.
     """
-    z = float(norm.ppf(1 - (1 - LEVEL) / (2 * n_judgements)))
-    lower, upper = monte_carlo_interval(measure, z)
+    level = 1 - (1 - LEVEL) / n_judgements
+    lower, upper = monte_carlo_interval(measure, level)
     verdict = _verdict(claim, lower, upper)
-    needed = _needed(claim, measure, z) if verdict == Verdict.INCONCLUSIVE else None
+    needed = _needed(claim, measure, level) if verdict == Verdict.INCONCLUSIVE else None
     return Judgement(measure, lower, upper, verdict, needed)
 
 
@@ -81,14 +80,14 @@ def _verdict(claim: Claim, lower: float, upper: float) -> Verdict:
     return Verdict.REFUTED if upper < low or lower > high else Verdict.INCONCLUSIVE
 
 
-def _needed(claim: Claim, measure: Measure, z: float) -> int | None:
+def _needed(claim: Claim, measure: Measure, level: float) -> int | None:
     """Replicates at which the claim is decided, if the measure stays: by doubling, then bisection."""
     if not (math.isfinite(measure.value) and math.isfinite(measure.mcse)):
         return None
 
     def is_settled(n: int) -> bool:
         scaled = replace(measure, mcse=measure.mcse * math.sqrt(measure.n / n), n=n)
-        return _verdict(claim, *monte_carlo_interval(scaled, z)) != Verdict.INCONCLUSIVE
+        return _verdict(claim, *monte_carlo_interval(scaled, level)) != Verdict.INCONCLUSIVE
 
     most = measure.n
     while not is_settled(most):

@@ -264,8 +264,10 @@ def test_wilsons_interval_is_scipys():
 
 def test_the_interval_of_a_measure_is_wilsons_for_proportions_only():
     p = proportion([True] * 20)
-    assert monte_carlo_interval(p, 2.0) == wilson_interval(p, 2.0)
-    assert monte_carlo_interval(Measure(1.0, 0.1, 20), 2.0) == pytest.approx((0.8, 1.2))
+    assert monte_carlo_interval(p, 0.95) == pytest.approx(wilson_interval(p, Z95))
+    # Student's t with 19 degrees of freedom: 2.093 (any table)
+    assert monte_carlo_interval(Measure(1.0, 0.1, 20), 0.95) == pytest.approx((0.7907, 1.2093), abs=1e-4)
+    assert np.isnan(monte_carlo_interval(Measure(1.0, math.nan, 1), 0.95)).all()
 
 
 def test_paired_differences_use_the_common_replicates():

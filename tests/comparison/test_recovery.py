@@ -42,7 +42,7 @@ def numbers(recovery):
         recovery.to_oracle.total_variation, recovery.to_oracle.kl, recovery.to_oracle.largest,
         recovery.to_oracle.disagreement,
         *[getattr(one, name) for one in (scores, oracle) for name in type(one).__dataclass_fields__],
-        *recovery.reliability.counts, *recovery.reliability.assigned, *recovery.oracle_reliability.belonging,
+        *recovery.reliability.counts, *recovery.reliability.assigned, *recovery.reliability.belonging,
     ]  # fmt: skip
 
 
@@ -107,13 +107,7 @@ def test_swapped_weights_show_up_in_the_weights_and_nowhere_in_the_means(fit):
 
 def test_without_labels_there_are_no_scores(fit):
     recovery = compare(TRUTH, Dataset(DATASET.x), fit)
-    assert (
-        recovery.scores
-        is recovery.oracle_scores
-        is recovery.reliability
-        is recovery.oracle_reliability
-        is None
-    )
+    assert recovery.scores is recovery.oracle_scores is recovery.reliability is None
     assert recovery.to_oracle.total_variation > 0
 
 

@@ -27,6 +27,9 @@ class Halves:
     level: float | None = None
     name: str = "halves"
 
+    def check(self, spec, n_dims):
+        pass
+
     def prepare(self, spec):
         """Need no preparation."""
 
@@ -131,6 +134,9 @@ class QuickEM:
     """EM from the quantiles alone."""
 
     name: str = "quick EM"
+
+    def check(self, spec, n_dims):
+        pass
 
     def prepare(self, spec):
         """Need no preparation."""

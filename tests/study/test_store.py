@@ -70,8 +70,9 @@ def test_a_new_folder_holds_the_study_and_where_it_ran(store):
     assert store.study() == design()
     manifest = store.manifest()
     assert manifest["schema_version"] == 1
-    assert {"python", "platform", "processors", "created"} <= manifest.keys()
-    assert manifest["packages"]["numpy"] == np.__version__
+    (run,) = manifest["runs"]
+    assert {"python", "platform", "processors", "created"} <= run.keys()
+    assert run["packages"]["numpy"] == np.__version__
     assert Store.open(store.folder).study() == design()
 
 

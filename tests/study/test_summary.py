@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from mixtures.comparison.performance import Measure
 from mixtures.model.fit import Intervals
@@ -324,10 +325,8 @@ def test_a_claim_is_judged_on_every_condition_and_component(tmp_path):
     ]
     assert [place for place, _ in one.judgements] == ["close, n = 40, mean 2"]
     measure = one.judgements[0][1].measure
-    z = (one.judgements[0][1].upper - measure.value) / measure.mcse
-    assert z == pytest.approx(
-        3.0902, abs=1e-4
-    )  # 1 - .01 / (2 * 5): both claims together have five judgements
+    halves = (one.judgements[0][1].upper - measure.value) / measure.mcse
+    assert halves == pytest.approx(t.ppf(1 - 0.01 / (2 * 5), measure.n - 1))  # five judgements in all
 
 
 @pytest.mark.parametrize("order", [["A", "B"], ["B", "A"]])

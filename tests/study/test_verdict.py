@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, t
 
 from mixtures.comparison.performance import Measure, Proportion, mean, monte_carlo_interval, proportion
 from mixtures.study.claim import Claim
 from mixtures.study.verdict import Verdict, judge, overall
 from study.designs import claim
 
-Z = norm.ppf(0.995)
+T99 = t.ppf(0.995, 99)  # a hundred replicates
 
 
 def claims(**bounds):
@@ -38,14 +38,14 @@ def claims(**bounds):
 def test_the_verdict_is_where_the_interval_lies(bounds, value, verdict):
     judgement = judge(claims(**bounds), Measure(value, 0.1, 100))
     assert judgement.verdict == verdict
-    assert (judgement.lower, judgement.upper) == pytest.approx((value - Z * 0.1, value + Z * 0.1))
+    assert (judgement.lower, judgement.upper) == pytest.approx((value - T99 * 0.1, value + T99 * 0.1))
     assert (judgement.n_needed is not None) == (verdict == "inconclusive")
 
 
 @pytest.mark.parametrize("m", [1, 2, 7, 40])
 def test_the_level_is_shared_by_all_judgements(m):
     judgement = judge(claims(below=1.0), Measure(0.0, 1.0, 50), m)
-    error = 2 * norm.sf(judgement.upper)
+    error = 2 * t.sf(judgement.upper, 49)
     assert error * m == pytest.approx(0.01)
 
 
@@ -160,7 +160,7 @@ def test_the_interval_covers_at_its_level(rng):
     covered = [
         low <= 0.3 <= high
         for low, high in (
-            monte_carlo_interval(mean(0.3 + rng.standard_normal(200)), Z) for _ in range(N_STUDIES)
+            monte_carlo_interval(mean(0.3 + rng.standard_normal(200)), 0.99) for _ in range(N_STUDIES)
         )
     ]
     assert np.mean(covered) == pytest.approx(0.99, abs=4 * math.sqrt(0.99 * 0.01 / N_STUDIES))
