@@ -17,7 +17,8 @@ from mixtures.study.claim import PARAMETERS
 from mixtures.study.design import Condition, Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
-from mixtures.study.summary import Summary, Tables, parameter_name
+from mixtures.study.summary import Summary, parameter_name
+from mixtures.study.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,9 @@ from mixtures.report import numbers, views
 from mixtures.report.files import write_text
 from mixtures.report.illustrations import Gallery, Picture
 from mixtures.study.design import Condition, read_text
+from mixtures.study.measures import Account, FitSummary, PairSummary
 from mixtures.study.store import Store
-from mixtures.study.summary import Account, FitSummary, PairSummary, Summary, summarise
+from mixtures.study.summary import Summary, summarise
 from mixtures.study.verdict import LEVEL, Judgement
 
 
@@ -112,6 +113,9 @@ def _lookups(summary: Summary) -> dict[str, Any]:
         "failure_rate": failure_rate,
         "parameters_of": partial(views.parameter_groups, summary),
         "differs_when_converged": partial(views.differs_when_converged, summary),
+        "differs_anywhere": any(
+            account.n_estimates > account.statuses.get("converged", 0) for account in summary.accounts
+        ),
         "differences_of": views.differences_of,
         "has_difference": views.has_difference,
         "has_measure": views.has_measure,

@@ -14,16 +14,10 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.report import numbers
 from mixtures.study.claim import PAIR_MEASURES, Claim
 from mixtures.study.design import Condition
+from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
 from mixtures.study.replicate import ORACLE
-from mixtures.study.summary import (
-    FitSummary,
-    JudgedClaim,
-    PairSummary,
-    ParameterSummary,
-    Summary,
-    Tables,
-    parameter_name,
-)
+from mixtures.study.summary import JudgedClaim, Summary, parameter_name
+from mixtures.study.tables import Tables
 from mixtures.study.verdict import Judgement
 
 _MOST_MESSAGES = 10

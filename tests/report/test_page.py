@@ -87,8 +87,8 @@ def test_density_and_assignment_tables_hold_the_numbers_of_the_summary(store, pa
 
 
 def test_converged_fits_alone_stand_beside(page):
-    assert page.text.count("Sensitivity: converged fits only") == 2
-    assert len(page.all("details")) == 3
+    assert page.text.count("Sensitivity: converged fits only") == 4
+    assert len(page.all("details")) == 5
 
 
 def test_names_are_escaped(store):
