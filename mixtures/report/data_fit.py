@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from mixtures.comparison.recovery import Agreement, agree
 from mixtures.comparison.single import GroupScores, KnownGroups, common_order, score_groups
-from mixtures.em.fitter import EMDetails
+from mixtures.em.details import EMDetails
 from mixtures.model.arrays import Integers
 from mixtures.model.files import DataFile
 from mixtures.model.fit import Fit

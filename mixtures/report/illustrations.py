@@ -14,7 +14,8 @@ from mixtures.model.arrays import Array, Integers
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
 from mixtures.study.claim import PARAMETERS
-from mixtures.study.design import Condition, Study
+from mixtures.study.conditions import Condition
+from mixtures.study.design import Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
 from mixtures.study.summary import Summary, parameter_name

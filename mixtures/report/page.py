@@ -12,7 +12,8 @@ from mixtures.comparison.performance import Measure
 from mixtures.report import numbers, views
 from mixtures.report.files import write_text
 from mixtures.report.illustrations import Gallery, Picture
-from mixtures.study.design import Condition, read_text
+from mixtures.study.conditions import Condition
+from mixtures.study.design import read_text
 from mixtures.study.measures import Account, FitSummary, PairSummary
 from mixtures.study.store import Store
 from mixtures.study.summary import Summary, summarise

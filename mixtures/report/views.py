@@ -13,7 +13,7 @@ from mixtures.model.fit import Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import numbers
 from mixtures.study.claim import PAIR_MEASURES, Claim
-from mixtures.study.design import Condition
+from mixtures.study.conditions import Condition
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
 from mixtures.study.replicate import ORACLE
 from mixtures.study.summary import JudgedClaim, Summary, parameter_name

@@ -26,7 +26,8 @@ from mixtures.comparison.performance import (
 )
 from mixtures.model.fit import Status
 from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES
-from mixtures.study.design import Condition, Method, Study
+from mixtures.study.conditions import Condition
+from mixtures.study.design import Method, Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.tables import Tables
 

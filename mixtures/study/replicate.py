@@ -19,7 +19,7 @@ from mixtures.model.density import log_responsibilities
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.claim import PARAMETERS
-from mixtures.study.design import Condition
+from mixtures.study.conditions import Condition
 from mixtures.study.rows import DiagnosticRow, ExampleRow, FitRow, PairRow, ParameterRow, ReliabilityRow, Rows
 from mixtures.study.seeds import stream
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mixtures.model.arrays import as_count
 from mixtures.model.fit import Fit, Status
-from mixtures.study.design import Condition, Method, Study, read_text
+from mixtures.study.conditions import Condition
+from mixtures.study.design import Method, Study, read_text
 from mixtures.study.executors import Lost, run_tasks
 from mixtures.study.methods import batch_size, build
 from mixtures.study.replicate import Attempt, attempt, generate, record, record_oracle, record_pair

@@ -9,7 +9,8 @@ from typing import Any
 
 from mixtures.comparison.performance import Measure
 from mixtures.study.claim import PAIR_MEASURES, Claim
-from mixtures.study.design import Condition, Study
+from mixtures.study.conditions import Condition
+from mixtures.study.design import Study
 from mixtures.study.measures import (
     Account,
     CalibrationBin,

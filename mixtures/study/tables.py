@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mixtures.study.design import Condition, Study
+from mixtures.study.conditions import Condition
+from mixtures.study.design import Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
 

@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 
 from mixtures.model.mixture import NormalMixture
-from mixtures.study.design import Study, key_of
+from mixtures.study.conditions import key_of
+from mixtures.study.design import Study
 from mixtures.study.methods import build
 from study.designs import CLOSE, PRIOR, claim, design, entries, grid, text, truth
 

@@ -1,0 +1,127 @@
+"""EM's own account of a fit: the trace, the certificate, what became of the starts, and all that in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixtures.em.information import Certificate
+from mixtures.em.loop import VARIANCE_FLOOR, Run
+from mixtures.em.search import Modes, Search
+from mixtures.model.arrays import Array
+from mixtures.model.fit import Diagnostic, Status
+from mixtures.model.mixture import NormalMixture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EMDetails:
+    """EM's own account of a fit, in the data's units.
+
+    Attributes
+    ----------
+    trace : (t,) array
+        Total log-likelihood at the start of the reported run and after each of its steps.
+    certificate : Certificate or None
+        Evidence that the estimate is a critical point and a maximum; None without an estimate.
+    n_starts, n_collapsed, n_spurious : int
+        Runs in all; those dropped because a component collapsed; those that ended in a spurious maximum.
+    n_reached_best : int
+        Runs that came within 0.01 of the log-likelihood of the best mode that is not spurious.
+    spurious : NormalMixture or None
+        The spurious maximum with the highest likelihood, if any run met one.
+    spurious_log_likelihood : float
+        Its log-likelihood; NaN without one.
+    log_likelihoods : (n_starts,) array
+        Log-likelihood that each run ended with, short of its mode for those that could not be the best; NaN
+        for those dropped.
+    """
+
+    trace: Array
+    certificate: Certificate | None
+    n_starts: int
+    n_collapsed: int
+    n_spurious: int
+    n_reached_best: int
+    spurious: NormalMixture | None
+    spurious_log_likelihood: float
+    log_likelihoods: Array
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Return the numbers that a study keeps of each fit."""
+        decrement = np.nan if self.certificate is None else self.certificate.newton_decrement
+        values = {
+            "newton_decrement": decrement,
+            "steps": max(len(self.trace) - 1, 0),
+            "starts": self.n_starts,
+            "starts_at_best": self.n_reached_best,
+            "starts_collapsed": self.n_collapsed,
+            "starts_spurious": self.n_spurious,
+        }
+        return tuple(Diagnostic(name, float(value)) for name, value in values.items())
+
+
+def judge(search: Search, reported: Run, certificate: Certificate) -> tuple[Status, str]:
+    """Say how a reported run ended: its status, and why where it is not `converged`."""
+    sliver = search.rule.find(reported.mixture)
+    if sliver is not None:
+        return Status.SPURIOUS, f"component {sliver + 1} is a sliver on a few close observations"
+    if not certificate.is_negative_definite:
+        return Status.NOT_CONVERGED, "the Hessian at the estimate is not negative definite: no strict maximum"
+    if not certificate.is_maximum:
+        gain = f"{certificate.newton_decrement:.2g} of log-likelihood is still to gain"
+        return Status.NOT_CONVERGED, f"{gain} after {len(reported.trace) - 1} steps"
+    return Status.CONVERGED, ""
+
+
+def say_collapse(modes: Modes, x: Array) -> str:
+    """Say, where every run was dropped, which component collapsed on which observations."""
+    collapse = next(run.collapse for run in modes.runs if run.collapse is not None)
+    rows = collapse.rows
+    if len(rows):
+        values = ", ".join(str(value[0] if len(value) == 1 else value.tolist()) for value in x[rows[:3]])
+        named = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
+        place = f"collapsed on {len(rows)} observation(s), rows {named} counted from 0 (x = {values})"
+    else:
+        place = "lost all its observations"
+    return (
+        f"all {len(modes.runs)} starts were dropped: in the first, component {collapse.component + 1} "
+        f"{place}, its variance falling below {VARIANCE_FLOOR:g} of the data's own"
+    )
+
+
+def warnings_of(search: Search, modes: Modes, reported: Run) -> tuple[str, ...]:
+    """Say that a higher, spurious maximum was set aside, if one was."""
+    other = modes.spurious
+    if other is None or other is reported or other.log_likelihood <= reported.log_likelihood:
+        return ()
+    height = other.log_likelihood + search.rule.scale.log_jacobian(len(search.x))
+    sliver = search.rule.find(other.mixture) or 0
+    count = other.mixture.weights[sliver] * len(search.x)
+    warning = (
+        f"a spurious maximum with log-likelihood {height:.6f} was set aside: "
+        f"its component {sliver + 1}, with {count:.1f} observations, is a sliver"
+    )
+    return (warning,)
+
+
+def details_of(
+    search: Search, modes: Modes, reported: Run | None = None, certificate: Certificate | None = None
+) -> EMDetails:
+    """Gather the account of a fit in the data's units."""
+    scale = search.rule.scale
+    jacobian = scale.log_jacobian(len(search.x))
+    spurious = modes.spurious
+    return EMDetails(
+        trace=np.empty(0) if reported is None else reported.trace + jacobian,
+        certificate=certificate,
+        n_starts=len(modes.runs),
+        n_collapsed=modes.n_collapsed,
+        n_spurious=modes.n_spurious,
+        n_reached_best=modes.n_reached_best,
+        spurious=None if spurious is None else scale.restore_mixture(spurious.mixture),
+        spurious_log_likelihood=np.nan if spurious is None else spurious.log_likelihood + jacobian,
+        log_likelihoods=np.array(
+            [np.nan if run.collapse else run.log_likelihood + jacobian for run in modes.runs]
+        ),
+    )
