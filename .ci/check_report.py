@@ -54,7 +54,7 @@ def main(study_file: str, report_file: str) -> None:
     study = tomllib.loads(Path(study_file).read_text(encoding="utf-8"))
     if absent := missing(study, report.read_text(encoding="utf-8")):
         sys.exit(f"{report} lacks {'; '.join(absent)}")
-    print(f"the report holds its title, the accounting and {len(study['claims'])} verdicts")
+    print(f"the report holds its title, the accounting and {len(study['claim'])} verdicts")
 
 
 if __name__ == "__main__":
