@@ -24,6 +24,7 @@ from mixtures.comparison.performance import (
     relative_bias,
     rmse,
 )
+from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
 from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES
 from mixtures.study.conditions import Condition
@@ -34,6 +35,7 @@ from mixtures.study.tables import Tables
 if TYPE_CHECKING:
     import pandas as pd
 
+_SPURIOUS = "starts_spurious"  # the diagnostic that counts spurious maxima
 _ORACLE_MEASURES = ("log_score", "brier", "error_rate", "adjusted_rand_index", "calibration_error")
 
 
@@ -51,6 +53,8 @@ class Account:
         Fits whose alignment to the truth has a runner-up nearly as good.
     n_warned : int
         Fits that carry a warning.
+    n_spurious : int or None
+        Fits of which a start ended in a spurious maximum; None where the engine has no such rule.
     """
 
     condition: Condition
@@ -61,6 +65,7 @@ class Account:
     statuses: dict[str, int]
     n_ambiguous: int
     n_warned: int
+    n_spurious: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class ParameterSummary:
         By name, over every fit with an estimate.
     converged : dict of str to Measure
         The same over converged fits only.
+    without_spurious : dict of str to Measure
+        The same over fits of which no start ended in a spurious maximum.
     """
 
     condition: Condition
@@ -85,20 +92,24 @@ class ParameterSummary:
     truth: float | None
     measures: dict[str, Measure]
     converged: dict[str, Measure]
+    without_spurious: dict[str, Measure]
 
 
 @dataclass(frozen=True, slots=True)
 class FitSummary:
-    """Measures of one method in one condition that are one number a fit, and those of converged fits only.
+    """Measures of one method in one condition that are one number a fit.
 
+    Over every fit, the converged, and those of which no start ended in a spurious maximum.
     `method` is "oracle" for the scores of the soft assignments at the true parameters, on the
-    replicates of the first method.
+    replicates of the first method. Where some scores are infinite, and so their mean, the mean of the
+    others has the measure's name followed by "_finite".
     """
 
     condition: Condition
     method: str
     measures: dict[str, Measure]
     converged: dict[str, Measure]
+    without_spurious: dict[str, Measure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +168,19 @@ def account_for(study: Study, condition: Condition, method: Method, rows: Tables
         dict(Counter(fits["status"])),
         int((fits["is_ambiguous"] == True).sum()),  # noqa: E712  missing for fits without an estimate
         int((fits["warnings"] != "").sum()),
+        _count_spurious(method, rows),
     )
+
+
+def _count_spurious(method: Method, rows: Tables) -> int | None:
+    own = rows.diagnostics[rows.diagnostics["method"] == method.name]
+    return len(_spurious_replicates(method, rows)) if (own["name"] == _SPURIOUS).any() else None
+
+
+def _spurious_replicates(method: Method, rows: Tables) -> set[int]:
+    """Replicates in which a start of the method ended in a spurious maximum."""
+    named = rows.diagnostics[rows.diagnostics["name"] == _SPURIOUS]
+    return set(named.loc[(named["method"] == method.name) & (named["value"] > 0), "replicate"])
 
 
 def measure_parameters(study: Study, condition: Condition, rows: Tables) -> Iterator[ParameterSummary]:
@@ -165,6 +188,7 @@ def measure_parameters(study: Study, condition: Condition, rows: Tables) -> Iter
     fits = rows.fits.set_index(["method", "replicate"])["status"]
     for method in study.method:
         own = rows.parameters[rows.parameters["method"] == method.name]
+        spurious = _spurious_replicates(method, rows)
         for place, cell in own.groupby(["parameter", "component", "axis"], sort=False):
             parameter, component, axis = cast("tuple[str, int, int]", place)
             statuses = fits.loc[method.name].loc[cell["replicate"]].to_numpy()
@@ -180,6 +204,7 @@ def measure_parameters(study: Study, condition: Condition, rows: Tables) -> Iter
                 truth,
                 _measure_parameter(cell, truth),
                 _measure_parameter(converged, truth),
+                _measure_parameter(cell[~cell["replicate"].isin(spurious)], truth),
             )
 
 
@@ -210,17 +235,33 @@ def measure_fits(study: Study, condition: Condition, rows: Tables) -> Iterator[F
     """Measure every method, and the oracle, on one condition."""
     for method in study.method:
         own = rows.fits[rows.fits["method"] == method.name]
-        converged = own[own["status"] == Status.CONVERGED]
         failure_rate = {"failure_rate": proportion(own["status"] != Status.CONVERGED)}
-        measures, of_converged = _average(own, FIT_MEASURES), _average(converged, FIT_MEASURES)
-        yield FitSummary(condition, method.name, measures | failure_rate, of_converged)
-    first = rows.fits[rows.fits["method"] == study.method[0].name]
-    converged = first[first["status"] == Status.CONVERGED]
-    yield FitSummary(condition, ORACLE, _average_oracle(first), _average_oracle(converged))
+        measures, *parts = (_average(part, FIT_MEASURES) for part in _parts(method, own, rows))
+        yield FitSummary(condition, method.name, measures | failure_rate, *parts)
+    first = study.method[0]
+    own = rows.fits[rows.fits["method"] == first.name]
+    yield FitSummary(condition, ORACLE, *map(_average_oracle, _parts(first, own, rows)))
+
+
+def _parts(method: Method, fits: pd.DataFrame, rows: Tables) -> tuple[pd.DataFrame, ...]:
+    """All fits of a method, the converged ones, and those of which no start was spurious."""
+    is_spurious = fits["replicate"].isin(_spurious_replicates(method, rows))
+    return fits, fits[fits["status"] == Status.CONVERGED], fits[~is_spurious]
 
 
 def _average(fits: pd.DataFrame, names: Iterable[str]) -> dict[str, Measure]:
-    return {name: mean(fits[name].to_numpy(dtype=float)) for name in names if name in fits}
+    measures: dict[str, Measure] = {}
+    for name in names:
+        if name in fits:
+            measures |= _with_finite(name, fits[name].to_numpy(dtype=float))
+    return measures
+
+
+def _with_finite(name: str, values: Array) -> dict[str, Measure]:
+    """The mean of values or differences and, where some are infinite, that of the others."""
+    is_infinite = np.isinf(values)
+    found = {name: mean(values)}
+    return found | {f"{name}_finite": mean(values[~is_infinite])} if is_infinite.any() else found
 
 
 def _average_oracle(fits: pd.DataFrame) -> dict[str, Measure]:
@@ -252,11 +293,15 @@ def _fit_differences(fits: pd.DataFrame, method: str, versus: str) -> dict[str, 
     a, b = by_replicate[by_replicate["method"] == method], by_replicate[by_replicate["method"] == versus]
     common = a.index.intersection(b.index)
     a, b = a.loc[common], b.loc[common]
-    return {
-        name: paired_difference(a[name].to_numpy(dtype=float), b[name].to_numpy(dtype=float))
-        for name in FIT_MEASURES
-        if name in fits
-    }
+    differences: dict[str, Measure] = {}
+    for name in FIT_MEASURES:
+        if name in fits:
+            x, y = a[name].to_numpy(dtype=float), b[name].to_numpy(dtype=float)
+            differences[name] = paired_difference(x, y)
+            is_infinite = np.isinf(x) | np.isinf(y)
+            if is_infinite.any():
+                differences[f"{name}_finite"] = paired_difference(x[~is_infinite], y[~is_infinite])
+    return differences
 
 
 def _parameter_differences(

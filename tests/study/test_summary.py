@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import t
 
 from mixtures.comparison.performance import Measure
-from mixtures.model.fit import Intervals
+from mixtures.model.fit import Diagnostic, Intervals
 from mixtures.study.runner import run
 from mixtures.study.store import Store
 from mixtures.study.summary import summarise
@@ -65,6 +65,7 @@ def test_everything_is_accounted_for(results, summary):
         assert account.n_estimates == fits["has_estimate"].sum()
         assert account.n_ambiguous == (fits["is_ambiguous"].astype(object) == True).sum()  # noqa: E712
         assert account.n_warned == 0
+        assert account.n_spurious is None
     failing = [account for account in summary.accounts if account.method == "F"]
     assert all(0 < account.n_estimates < 10 for account in failing)
     assert {"converged", "error"} == set(failing[0].statuses)
@@ -278,6 +279,54 @@ def test_infinite_scores_are_not_clipped(tmp_path, monkeypatch):
     store = run(design(replicates=3), tmp_path, n_workers=1)
     (fits, _) = summarise(store).fits
     assert (fits.measures["log_score"].value, fits.measures["log_score"].n) == (math.inf, 3)
+    assert fits.measures["log_score_finite"].n == 0
+
+
+def test_finite_scores_stand_beside_infinite_ones(tmp_path, monkeypatch):
+    from study import engines
+
+    def certain_once(self, spec, x, rng):
+        fit = original(self, spec, x, rng)
+        calls.append(fit)
+        if len(calls) > 1:
+            return fit
+        with np.errstate(divide="ignore"):
+            return replace(fit, log_responsibilities=np.log(np.eye(2)[1 - fit.assignments]))
+
+    calls, original = [], engines.Halves.fit
+    monkeypatch.setattr(engines.Halves, "fit", certain_once)
+    store = run(design(replicates=4), tmp_path, n_workers=1)
+    scores = store.read("fits")["log_score"]
+    finite = scores[np.isfinite(scores)]
+    (fits, _) = summarise(store).fits
+    assert fits.measures["log_score"].value == math.inf
+    assert fits.measures["log_score_finite"].n == len(finite) == 3
+    assert fits.measures["log_score_finite"].value == pytest.approx(finite.mean())
+    assert "brier_finite" not in fits.measures
+
+
+def test_fits_with_a_spurious_maximum_are_counted_and_left_out_beside(tmp_path, monkeypatch):
+    from study import engines
+
+    def sometimes(self, spec, x, rng):
+        fit = original(self, spec, x, rng)
+        calls.append(fit)
+        return replace(fit, diagnostics=(Diagnostic("starts_spurious", float(len(calls) % 3 == 0)),))
+
+    calls, original = [], engines.Halves.fit
+    monkeypatch.setattr(engines.Halves, "fit", sometimes)
+    store = run(design(replicates=7), tmp_path, n_workers=1)
+    summary = summarise(store)
+    (account,) = summary.accounts
+    assert account.n_spurious == 2
+    for one in (*summary.parameters, *(fit for fit in summary.fits if fit.method != "oracle")):
+        name = "bias" if "bias" in one.measures else "kl"
+        assert (one.measures[name].n, one.without_spurious[name].n) == (7, 5)
+    rows, counts = store.read("parameters"), store.read("diagnostics").set_index("replicate")["value"]
+    one = summary.parameters[0]
+    cell = rows[(rows["parameter"] == one.parameter) & (rows["component"] == one.component)]
+    kept = cell[cell["replicate"].map(counts) == 0]
+    assert one.without_spurious["bias"].value == pytest.approx((kept["estimate"] - kept["truth"]).mean())
 
 
 def test_rows_without_their_fit_are_left_out(tmp_path, monkeypatch):
