@@ -15,7 +15,7 @@ from mixtures.bayes.model import as_univariate, check_supported, resolve_prior
 from mixtures.bayes.relabel import Relabel
 from mixtures.bayes.starts import random_start
 from mixtures.model.arrays import Array, as_count
-from mixtures.model.data import as_generator
+from mixtures.model.data import as_generator, rounding_unit
 from mixtures.model.density import log_likelihood
 from mixtures.model.fit import Fit, Status
 from mixtures.model.mixture import NormalMixture
@@ -201,7 +201,7 @@ class NUTS:
 
 
 def _warnings(prior: Prior, x: Array) -> tuple[str, ...]:
-    has_ties = len(np.unique(x)) < len(x)
+    has_ties = rounding_unit(x[:, None])[0] > 0
     return (_TIES,) if has_ties and not prior.sds.is_zero_avoiding else ()
 
 

@@ -139,14 +139,16 @@ def monte_carlo_interval(measure: Measure, level: float) -> tuple[float, float]:
     """Interval of a measure for Monte Carlo error, at a level such as 0.99.
 
     Wilson's for a proportion; else as many standard errors to each side as Student's t with n - 1
-    degrees of freedom asks for. NaN where the Monte Carlo error is not known.
+    degrees of freedom asks for. NaN where the Monte Carlo error is not known, or is 0 because all
+    replicates say the same: how far the next could differ is then not known.
     """
     from scipy.stats import norm, t
 
     tail = (1 + level) / 2
     if isinstance(measure, Proportion):
         return wilson_interval(measure, float(norm.ppf(tail)))
-    half = float(t.ppf(tail, measure.n - 1)) * measure.mcse if measure.n > 1 else math.nan
+    is_known = measure.n > 1 and measure.mcse > 0
+    half = float(t.ppf(tail, measure.n - 1)) * measure.mcse if is_known else math.nan
     return measure.value - half, measure.value + half
 
 

@@ -103,6 +103,8 @@ def compare(truth: NormalMixture, dataset: Dataset, fit: Fit) -> Recovery:
     alignment = align(truth, _estimate_of(fit))
     aligned = fit.permuted(alignment.permutation)
     estimate, soft = _estimate_of(aligned), _soft_assignments_of(aligned)
+    if len(soft) != len(dataset.x):
+        raise ValueError(f"dataset must be what was fitted, {len(soft)} observations; got {len(dataset.x)}")
     oracle = log_responsibilities(truth, dataset.x)
     labels = _known_labels(dataset, truth)
     return Recovery(

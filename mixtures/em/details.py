@@ -24,8 +24,12 @@ class EMDetails:
         Total log-likelihood at the start of the reported run and after each of its steps.
     certificate : Certificate or None
         Evidence that the estimate is a critical point and a maximum; None without an estimate.
+    n_short, n_short_collapsed : int
+        Short runs from random parameters, and those of them that were dropped because a component
+        collapsed; the likeliest of the others are among the starts.
     n_starts, n_collapsed, n_spurious : int
-        Runs in all; those dropped because a component collapsed; those that ended in a spurious maximum.
+        Runs to a mode; those dropped because a component collapsed; those that ended in a spurious
+        maximum.
     n_reached_best : int
         Runs that came within 0.01 of the log-likelihood of the best mode that is not spurious.
     spurious : NormalMixture or None
@@ -39,6 +43,8 @@ class EMDetails:
 
     trace: Array
     certificate: Certificate | None
+    n_short: int
+    n_short_collapsed: int
     n_starts: int
     n_collapsed: int
     n_spurious: int
@@ -53,6 +59,8 @@ class EMDetails:
         values = {
             "newton_decrement": decrement,
             "steps": max(len(self.trace) - 1, 0),
+            "short_runs": self.n_short,
+            "short_runs_collapsed": self.n_short_collapsed,
             "starts": self.n_starts,
             "starts_at_best": self.n_reached_best,
             "starts_collapsed": self.n_collapsed,
@@ -63,9 +71,8 @@ class EMDetails:
 
 def judge(search: Search, reported: Run, certificate: Certificate) -> tuple[Status, str]:
     """Say how a reported run ended: its status, and why where it is not `converged`."""
-    sliver = search.rule.find(reported.mixture)
-    if sliver is not None:
-        return Status.SPURIOUS, f"component {sliver + 1} is a sliver on a few close observations"
+    if search.rule.find(reported.mixture) is not None:
+        return Status.SPURIOUS, search.rule.describe(reported.mixture)
     if not certificate.is_negative_definite:
         return Status.NOT_CONVERGED, "the Hessian at the estimate is not negative definite: no strict maximum"
     if not certificate.is_maximum:
@@ -78,15 +85,14 @@ def say_collapse(modes: Modes, x: Array) -> str:
     """Say, where every run was dropped, which component collapsed on which observations."""
     collapse = next(run.collapse for run in modes.runs if run.collapse is not None)
     rows = collapse.rows
-    if len(rows):
-        values = ", ".join(str(value[0] if len(value) == 1 else value.tolist()) for value in x[rows[:3]])
-        named = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
-        place = f"collapsed on {len(rows)} observation(s), rows {named} counted from 0 (x = {values})"
-    else:
-        place = "lost all its observations"
+    dropped = f"every start ({len(modes.runs)}) was dropped: in the first, component {collapse.component + 1}"
+    if not len(rows):
+        return f"{dropped} lost all its observations"
+    values = ", ".join(str(value[0] if len(value) == 1 else value.tolist()) for value in x[rows[:3]])
+    named = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
     return (
-        f"all {len(modes.runs)} starts were dropped: in the first, component {collapse.component + 1} "
-        f"{place}, its variance falling below {VARIANCE_FLOOR:g} of the data's own"
+        f"{dropped} collapsed on {len(rows)} observation(s), rows {named} counted from 0 (x = {values}), "
+        f"its variance falling below {VARIANCE_FLOOR:g} of the data's own"
     )
 
 
@@ -96,13 +102,8 @@ def warnings_of(search: Search, modes: Modes, reported: Run) -> tuple[str, ...]:
     if other is None or other is reported or other.log_likelihood <= reported.log_likelihood:
         return ()
     height = other.log_likelihood + search.rule.scale.log_jacobian(len(search.x))
-    sliver = search.rule.find(other.mixture) or 0
-    count = other.mixture.weights[sliver] * len(search.x)
-    warning = (
-        f"a spurious maximum with log-likelihood {height:.6f} was set aside: "
-        f"its component {sliver + 1}, with {count:.1f} observations, is a sliver"
-    )
-    return (warning,)
+    what = search.rule.describe(other.mixture)
+    return (f"a spurious maximum with log-likelihood {height:.6f} was set aside: its {what}",)
 
 
 def details_of(
@@ -115,6 +116,8 @@ def details_of(
     return EMDetails(
         trace=np.empty(0) if reported is None else reported.trace + jacobian,
         certificate=certificate,
+        n_short=modes.n_short,
+        n_short_collapsed=modes.n_short_collapsed,
         n_starts=len(modes.runs),
         n_collapsed=modes.n_collapsed,
         n_spurious=modes.n_spurious,

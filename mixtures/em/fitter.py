@@ -69,6 +69,13 @@ class EM:
         as_count("max_iter", self.max_iter)
         if isinstance(self.start, NormalMixture) and self.n_starts not in (None, 1):
             raise ValueError(f"n_starts must be 1 where start is a mixture; got {self.n_starts}")
+        if not isinstance(self.allow_spurious, bool):
+            raise TypeError(f"allow_spurious must be true or false; got {self.allow_spurious!r}")
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be text; got {self.name!r}")
+        n_kinds = len(self.start) if isinstance(self.start, tuple) else 1
+        if self.n_starts is not None and self.n_starts < n_kinds:
+            raise ValueError(f"n_starts must be at least the {n_kinds} kinds of start; got {self.n_starts}")
         if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, int | float):
             raise TypeError(f"tolerance must be a number; got {self.tolerance!r}")
         if not 0 < self.tolerance < np.inf:
@@ -126,8 +133,8 @@ class EM:
             else _cycle(_as_starts(self.start), n_starts)
         )
         starts = [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
-        n_short = n_starts - len(kinds)
-        return search.from_starts(starts, search.short_runs(n_short, rng) if n_short else ())
+        n_kept = n_starts - len(kinds)
+        return search.from_starts(starts, search.short_runs(rng) if n_kept else (), n_kept)
 
     def _report(self, search: Search, x: Array, modes: Modes) -> Fit:
         reported = _preferred(modes, self.allow_spurious)
@@ -142,16 +149,16 @@ class EM:
                 details=details,
             )
         certificate = certify(reported.mixture, search.x, search.spec.covariance)
-        estimate = search.rule.scale.restore_mixture(reported.mixture)
+        scale = search.rule.scale
         status, message = judge(search, reported, certificate)
         details = details_of(search, modes, reported, certificate)
         return Fit(
             method=self.name,
             spec=search.spec,
             status=status,
-            estimate=estimate,
-            log_responsibilities=log_responsibilities(estimate, x),
-            log_likelihood=log_likelihood(estimate, x),
+            estimate=scale.restore_mixture(reported.mixture),
+            log_responsibilities=log_responsibilities(reported.mixture, search.x),
+            log_likelihood=log_likelihood(reported.mixture, search.x) + scale.log_jacobian(len(x)),
             message=message,
             warnings=warnings_of(search, modes, reported),
             diagnostics=details.diagnostics(),

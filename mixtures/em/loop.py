@@ -19,6 +19,7 @@ from mixtures.model.spec import Covariance
 VARIANCE_FLOOR = 1e-12
 
 _FEWEST_OBSERVATIONS = 1e-8  # effective count below which nobody belongs to a component
+_ROUNDING = 64  # gains of fewer units in the last place than this say nothing of the rate
 _LONGEST_LAG = 50  # steps over which the rate of convergence is taken, against rounding error
 
 
@@ -113,15 +114,22 @@ def run(
 def still_to_gain(trace: list[float]) -> float:
     """Log-likelihood still to gain, by Aitken's extrapolation of the trace.
 
-    Gains of EM shrink by a constant factor in the end, so that after two stretches of `lag` steps
-    with gains g1 and g2 = rate g1 what remains is g2 rate / (1 - rate) (Bohning et al. 1994).
-    Infinite while gains grow; 0 where a step gains nothing that floating point can show.
+    Gains of EM shrink by a constant factor in the end, so that after two equal stretches of steps
+    with gains g1 and g2 = rate g1 what remains is g2 rate / (1 - rate) (Bohning et al. 1994). The
+    larger is taken of what single steps and longer stretches say: a stretch may hold a jump off a
+    plateau, and single steps drown in rounding error. Infinite while gains grow; 0 where a step
+    gains nothing that floating point can show.
     """
     if len(trace) < 3:
         return math.inf
     if trace[-1] <= trace[-2]:
         return 0.0
     lag = min(max(len(trace) // 10, 1), _LONGEST_LAG)
+    is_rounding = trace[-1] - trace[-2] < _ROUNDING * math.ulp(trace[-1])
+    return max(_extrapolate(trace, lag), 0.0 if is_rounding else _extrapolate(trace, 1))
+
+
+def _extrapolate(trace: list[float], lag: int) -> float:
     first, second = trace[-1 - lag] - trace[-1 - 2 * lag], trace[-1] - trace[-1 - lag]
     if not 0 < second < first:
         return math.inf

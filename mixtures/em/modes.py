@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixtures.model.arrays import Array
+from mixtures.model.data import rounding_unit
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
 
@@ -15,6 +17,8 @@ from mixtures.model.scale import Scale
 SLIVER_COUNT = 10
 #: ... and is one where its smallest whitened sd is below this share of the largest component's.
 SLIVER_RATIO = 1 / 20
+#: Standard deviation of the error of rounding to a unit, in units: what is narrower is not seen.
+ROUNDING_SD = 12**-0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +26,7 @@ class SliverRule:
     """The rule that tells a sliver of a component from a real one, for one data set.
 
     A sliver has an effective count below 10 d and, in whitened coordinates, a smallest sd under 1/20
-    of the largest component's; or an sd below the data's own rounding unit.
+    of the largest component's; or an sd below that of the data's own rounding.
 
     Attributes
     ----------
@@ -49,22 +53,23 @@ class SliverRule:
         """
         if mixture.n_components == 1:
             return None
-        smallest = np.sqrt(np.linalg.eigvalsh(mixture.covariances)[:, 0])
-        is_small = mixture.weights * self.n_observations < SLIVER_COUNT * mixture.n_dims
-        is_thin = smallest < SLIVER_RATIO * smallest.max()
-        is_within_rounding = (self.scale.restore_mixture(mixture).sds < self.rounding_unit).any(axis=1)
-        slivers = np.flatnonzero((is_small & is_thin) | is_within_rounding)
+        slivers = np.flatnonzero(self._is_thin(mixture) | self._is_within_rounding(mixture))
         return int(slivers[0]) if len(slivers) else None
 
+    def describe(self, mixture: NormalMixture) -> str:
+        """Say which component of a spurious mixture is a sliver, and by what."""
+        j = self.find(mixture) or 0
+        sd = self.scale.restore_mixture(mixture).sds[j].min()
+        what = f"component {j + 1}, with {mixture.weights[j] * self.n_observations:.1f} observations"
+        if self._is_within_rounding(mixture)[j]:
+            return f"{what}, has an sd of {sd:.3g}, less than the rounding of the data alone"
+        return f"{what} and an sd of {sd:.3g}, is a sliver on a few close observations"
 
-def rounding_unit(x: Array) -> Array:
-    """Return the unit that each column of observations is rounded to, (d,).
+    def _is_thin(self, mixture: NormalMixture) -> NDArray[np.bool_]:
+        smallest = np.sqrt(np.linalg.eigvalsh(mixture.covariances)[:, 0])
+        is_small = mixture.weights * self.n_observations < SLIVER_COUNT * mixture.n_dims
+        return is_small & (smallest < SLIVER_RATIO * smallest.max())
 
-    It is the smallest difference between two values of a column that has ties, and 0 for a column
-    without ties, which shows no sign of rounding.
-    """
-    return np.array([_unit_of(np.unique(column), len(column)) for column in x.T])
-
-
-def _unit_of(values: Array, n: int) -> float:
-    return float(np.diff(values).min()) if len(values) < n else 0.0
+    def _is_within_rounding(self, mixture: NormalMixture) -> NDArray[np.bool_]:
+        sds = self.scale.restore_mixture(mixture).sds
+        return (sds < self.rounding_unit * ROUNDING_SD).any(axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,7 +45,9 @@ class Modes:
     n_spurious : int
         Number of runs that ended in a spurious maximum.
     n_reached_best : int
-        Number of runs whose log-likelihood came, or was forecast to come, within 0.01 of that of `best`.
+        Number of sound runs whose log-likelihood came, or was forecast to come, within 0.01 of `best`'s.
+    n_short, n_short_collapsed : int
+        Number of short runs that `runs` were chosen from, and of those of them that were dropped.
     """
 
     runs: tuple[Run, ...]
@@ -53,6 +55,8 @@ class Modes:
     spurious: Run | None
     n_spurious: int
     n_reached_best: int
+    n_short: int = 0
+    n_short_collapsed: int = 0
 
     @property
     def n_collapsed(self) -> int:
@@ -82,38 +86,51 @@ class Search:
     tolerance: float
     max_iter: int
 
-    def short_runs(self, n_kept: int, rng: np.random.Generator) -> list[Run]:
-        """Run EM for a few steps from many random parameters, go on with the likeliest, keep the best.
+    def short_runs(self, rng: np.random.Generator) -> list[Run]:
+        """Run EM for a few steps from many random parameters, and go on with the likeliest.
 
-        Kept are the likeliest that are sound, first one for each mode that they are headed for. The last
-        place goes to the likeliest that is spurious, if one is, so that a higher maximum without
-        meaning is seen and reported. Short runs before long ones after Biernacki, Celeux & Govaert
-        (2003).
+        Returns
+        -------
+        list of Run
+            All of them, the likeliest sound ones first, beginning with one for each mode that they
+            are headed for. Short runs before long ones after Biernacki, Celeux & Govaert (2003).
         """
         k, covariance = self.spec.n_components, self.spec.covariance
         starts = [draw_start(Start.RANDOM_PARAMETERS, self.x, k, covariance, rng) for _ in range(_N_FIRST)]
-        first = [self._run(start, _COARSE, max_iter=_FIRST_STEPS) for start in starts]
-        likeliest = sorted(first, key=self._rank, reverse=True)[:_N_SECOND]
-        second = [self._go_on(one, _COARSE, max_iter=_SECOND_STEPS) for one in likeliest]
+        first = sorted(
+            (self._run(start, _COARSE, _FIRST_STEPS) for start in starts), key=self._rank, reverse=True
+        )
+        second = [self._go_on(one, _COARSE, _SECOND_STEPS) for one in first[:_N_SECOND]]
         distinct: list[Run] = []
+        others: list[Run] = []
         for one in sorted(second, key=self._rank, reverse=True):
-            if not any(self._is_same_mode(one, other) for other in distinct):
-                distinct.append(one)
-        kept = [*distinct, *(one for one in second if one not in distinct)][:n_kept]
-        spurious = max((one for one in first + second if self._is_spurious(one)), key=_height, default=None)
-        return kept if spurious is None or spurious in kept else [*kept[: n_kept - 1], spurious]
+            is_known = any(self._is_same_mode(one, other) for other in distinct)
+            (others if is_known else distinct).append(one)
+        return [*distinct, *others, *first[_N_SECOND:]]
 
     def from_start(self, start: NormalMixture) -> Modes:
         """Find the mode that one start leads to."""
         return self._sort_out([self._run(start, self.tolerance)])
 
-    def from_starts(self, starts: Sequence[NormalMixture], short: Sequence[Run] = ()) -> Modes:
-        """Find the modes that starts and short runs lead to, and finish those that may be the best."""
-        runs = [self._go_on(one, _COARSE) for one in short]
+    def from_starts(
+        self, starts: Sequence[NormalMixture], short: Sequence[Run] = (), n_kept: int = 0
+    ) -> Modes:
+        """Find the modes that starts, and the best of short runs, lead to; finish those that may be the best.
+
+        The last of the `n_kept` places goes to the likeliest short run that is spurious, if one is, so
+        that a higher maximum without meaning is seen and reported.
+        """
+        runs = [self._go_on(one, _COARSE) for one in self._keep(short, n_kept)]
         runs += [self._run(start, _COARSE) for start in starts]
         self._finish(runs, [i for i, one in enumerate(runs) if self._is_sound(one)])
         self._finish(runs, [i for i, one in enumerate(runs) if self._is_spurious(one)])
-        return self._sort_out(runs)
+        n_collapsed = sum(one.collapse is not None for one in short)
+        return replace(self._sort_out(runs), n_short=len(short), n_short_collapsed=n_collapsed)
+
+    def _keep(self, short: Sequence[Run], n_kept: int) -> list[Run]:
+        kept = list(short[:n_kept])
+        spurious = max((one for one in short if self._is_spurious(one)), key=_height, default=None)
+        return kept if spurious is None or spurious in kept else [*kept[:-1], spurious]
 
     def _finish(self, runs: list[Run], places: list[int]) -> None:
         """Finish, in place, the runs that may be the best of `places`, one for each mode."""
@@ -127,9 +144,10 @@ class Search:
                 finished.append(runs[i])
 
     def _sort_out(self, runs: list[Run]) -> Modes:
-        best = max((one for one in runs if self._is_sound(one)), key=_height, default=None)
         spurious = [one for one in runs if self._is_spurious(one)]
-        reached = 0 if best is None else sum(abs(one.forecast - best.forecast) < _REACHED for one in runs)
+        sound = [one for one in runs if self._is_sound(one)]
+        best = max(sound, key=_height, default=None)
+        reached = 0 if best is None else sum(abs(one.forecast - best.forecast) < _REACHED for one in sound)
         return Modes(tuple(runs), best, max(spurious, key=_height, default=None), len(spurious), reached)
 
     def _run(

@@ -13,8 +13,8 @@ type Array = NDArray[np.float64]
 type Integers = NDArray[np.int64]
 
 
-def as_floats(name: str, values: ArrayLike, ndim: int) -> Array:
-    """Return a float64 copy of `values` with `ndim` axes.
+def as_floats(name: str, values: ArrayLike, ndim: int | None = None) -> Array:
+    """Return a float64 copy of `values`, with `ndim` axes where that is given.
 
     Raises
     ------
@@ -23,6 +23,8 @@ def as_floats(name: str, values: ArrayLike, ndim: int) -> Array:
     ValueError
         If the number of axes differs or a value is not finite.
     """
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise ValueError(f"{name} must have no missing values; got a masked array")
     try:
         raw = np.asarray(values)
     except ValueError:
@@ -30,7 +32,7 @@ def as_floats(name: str, values: ArrayLike, ndim: int) -> Array:
     if raw.dtype.kind not in "fiu" and raw.size:
         raise TypeError(f"{name} must hold real numbers; got {_kind(raw)}")
     array = np.array(raw, dtype=np.float64)
-    if array.ndim != ndim:
+    if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes; got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite; got {_first_not_finite(array)}")
@@ -61,11 +63,11 @@ def freeze[T: np.generic](array: NDArray[T]) -> NDArray[T]:
 
 
 def freeze_arrays(instance: Any) -> None:
-    """Mark every array among a dataclass's fields read-only."""
+    """Replace every array among a dataclass's fields that can be written to by a read-only copy."""
     for field in fields(instance):
         value = getattr(instance, field.name)
-        if isinstance(value, np.ndarray):
-            freeze(value)
+        if isinstance(value, np.ndarray) and value.flags.writeable:
+            object.__setattr__(instance, field.name, freeze(value.copy()))
 
 
 def restore_frozen(instance: Any, state: Sequence[Any]) -> None:

@@ -12,6 +12,9 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance, MixtureSpec
 
 UNLABELLED = -1
+_SMALLEST_RATIO = (
+    1e-6  # of singular values: below it, a covariance in the data's units cannot hold its inverse
+)
 _SMALLEST_SPREAD = 1e-100  # and its inverse: squares of the data must neither underflow nor overflow
 
 #: What pandas finds in a column that it would turn into numbers, although they are none.
@@ -63,8 +66,10 @@ def as_observations(x: ArrayLike, n_dims: int | None = None) -> Array:
     ValueError
         If `x` is empty, has more than two axes, is not finite, or has not `n_dims` columns.
     """
-    array = as_floats("x", x, ndim=min(max(np.ndim(x), 1), 2))
+    array = as_floats("x", x)
     array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise ValueError(f"x must have one or two axes; got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"x must hold at least one observation; got shape {np.shape(x)}")
     if n_dims is not None and array.shape[1] != n_dims:
@@ -95,19 +100,19 @@ def check_fittable(spec: MixtureSpec, x: ArrayLike) -> Array:
     constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
     if len(constant):
         raise ValueError(f"x must vary; got the constant {array[0, constant[0]]} in column {constant[0]}")
-    spread = float(np.abs(array - array[0]).max())
-    if not _SMALLEST_SPREAD < spread < 1 / _SMALLEST_SPREAD:
-        raise ValueError(
-            f"x must spread over {_SMALLEST_SPREAD:g} to {1 / _SMALLEST_SPREAD:g}; got {spread:g}"
-        )
+    _check_spread(array)
     if d > 1 and spec.covariance in (Covariance.FULL, Covariance.TIED):
-        rank = np.linalg.matrix_rank((array - array.mean(axis=0)) / array.std(axis=0))
-        if rank < d:
-            raise ValueError(
-                f"x must have linearly independent columns for {spec.covariance} covariances; "
-                f"got rank {rank} of {d} (diagonal or spherical covariances do without)"
-            )
+        _check_rank(array, spec)
     return array
+
+
+def rounding_unit(x: Array) -> Array:
+    """Return the unit that each column of observations (n, d) is rounded to, (d,).
+
+    It is the smallest difference between two values of a column that has ties, and 0 for a column
+    without ties, which shows no sign of rounding. Values that differ by rounding error are tied.
+    """
+    return np.array([_unit_of(np.sort(column)) for column in x.T])
 
 
 def simulate(mixture: NormalMixture, n: int, rng: np.random.Generator | int) -> Dataset:
@@ -160,3 +165,32 @@ def _as_labels(labels: ArrayLike, n: int) -> Integers:
     if array.min() < UNLABELLED:
         raise ValueError(f"labels must be at least {UNLABELLED}; got {array.min()}")
     return np.array(array, dtype=np.int64)
+
+
+def _unit_of(values: Array) -> float:
+    gaps = np.diff(values)
+    is_gap = gaps > 8 * np.spacing(np.abs(values).max())
+    return float(gaps[is_gap].min()) if is_gap.any() and not is_gap.all() else 0.0
+
+
+def _check_spread(x: Array) -> None:
+    with np.errstate(over="ignore"):
+        spread = x.max(axis=0) - x.min(axis=0)
+    wrong = np.flatnonzero(~((spread > _SMALLEST_SPREAD) & (spread < 1 / _SMALLEST_SPREAD)))
+    if len(wrong):
+        raise ValueError(
+            f"x must spread over {_SMALLEST_SPREAD:g} to {1 / _SMALLEST_SPREAD:g}; "
+            f"got {spread[wrong[0]]:g} in column {wrong[0]}"
+        )
+
+
+def _check_rank(x: Array, spec: MixtureSpec) -> None:
+    centred = x - x.mean(axis=0)
+    singular = np.linalg.svd(centred / centred.std(axis=0), compute_uv=False)
+    rank = int((singular > _SMALLEST_RATIO * singular[0]).sum())
+    if rank < x.shape[1]:
+        raise ValueError(
+            f"x must have linearly independent columns for {spec.covariance} covariances, to "
+            f"{_SMALLEST_RATIO:g} of their spread; got rank {rank} of {x.shape[1]} "
+            "(diagonal or spherical covariances do without)"
+        )

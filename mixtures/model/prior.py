@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array
+from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator, as_observations
 from mixtures.model.families import Dirichlet, HalfNormal, InverseGamma, LogNormal, Normal
 from mixtures.model.mixture import NormalMixture
@@ -77,14 +77,14 @@ class Prior:
         n_components : int
             Number of components k.
         """
-        values = as_observations(x, n_dims=1)
+        values, k = as_observations(x, n_dims=1), as_count("n_components", n_components)
         centre, spread = float(values.mean()), float(values.std())
         if spread == 0:
             raise ValueError(f"x must vary to set a prior from its scale; got the constant {centre}")
         return cls(
             weights=Dirichlet(np.array(2.0)),
             means=Normal(np.array(centre), np.array(2 * spread)),
-            sds=LogNormal(np.array(math.log(spread / n_components)), np.array(0.75)),
+            sds=LogNormal(np.array(math.log(spread / k)), np.array(0.75)),
         )
 
     @property

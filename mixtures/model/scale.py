@@ -43,8 +43,8 @@ class Scale:
         elif covariance == Covariance.DIAGONAL:
             factor = np.diag(sds)
         else:
-            z = centred / sds  # the correlation is well scaled whatever the units
-            factor = sds[:, None] * np.linalg.cholesky(z.T @ z / len(z))
+            triangle = np.linalg.qr(centred / sds, mode="r").T / np.sqrt(len(x))  # never squares the data
+            factor = sds[:, None] * triangle * np.sign(triangle.diagonal())
         return cls(freeze(location), freeze(factor))
 
     @property

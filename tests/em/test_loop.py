@@ -158,3 +158,11 @@ def test_small_is_no_collapse_above_the_floor(d):
     r = np.full((10, 2), 0.5)
     assert find_collapse(tiny, r) is None
     assert find_collapse(floor, r) is not None
+
+
+def test_a_jump_off_a_plateau_does_not_count_as_fast_convergence():
+    """A gain of 1, then gains that shrink by 1% a step: a stretch that holds the jump sees a rate near 0."""
+    gains = [1e-4] * 400 + [1.0] + [1e-5 * 0.99**i for i in range(60)]
+    trace = np.concatenate([[-500.0], -500.0 + np.cumsum(gains)]).tolist()
+    left = gains[-1] * 0.99 / (1 - 0.99)
+    assert still_to_gain(trace) == pytest.approx(left, rel=0.01)

@@ -5,7 +5,8 @@ import pytest
 from references import acidity, galaxies
 
 from mixtures.em.fitter import EM
-from mixtures.em.modes import SliverRule, rounding_unit
+from mixtures.em.modes import SliverRule
+from mixtures.model.data import rounding_unit
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
 from mixtures.model.spec import MixtureSpec
@@ -51,7 +52,8 @@ def test_slivers_on_close_points_are_found(data, k):
     sliver = sliver_of(x, fit.estimate)
     sds = fit.estimate.sds[:, 0]
     assert sds[sliver] / sds.max() < 0.02
-    assert fit.message == f"component {sliver + 1} is a sliver on a few close observations"
+    assert fit.message.startswith(f"component {sliver + 1}, with ")
+    assert fit.message.endswith(", is a sliver on a few close observations")
 
 
 N = 100  # a component with weight .05 has 5 of these, below 10 d; one with .2 has 20
@@ -95,9 +97,20 @@ def test_the_rounding_unit_is_that_of_ties():
     assert rounding_unit(np.array([[5.0], [5.0], [15.0], [40.0]])).tolist() == [10]
 
 
+def test_rounding_error_hides_no_ties():
+    a, b = np.random.default_rng(6).normal(size=(2, 300)).round(1)
+    x = (a - b)[:, None]  # multiples of 0.1 but for rounding error
+    assert len(np.unique(x)) > len(np.unique(x.round(1)))
+    assert rounding_unit(x) == pytest.approx([0.1])
+
+
 def test_a_component_narrower_than_the_rounding_is_a_sliver_however_many_it_holds():
+    """The error of rounding to 0.1 has an sd of .0289."""
     x = np.random.default_rng(4).normal(size=N).round(1)
-    for sd, expected in ((0.09, 0), (0.11, None)):
+    rule = rule_for(x)
+    narrow = NormalMixture.univariate([0.5, 0.5], [0, 0], [0.028**2, 1])
+    assert "less than the rounding of the data alone" in rule.describe(rule.scale.standardise_mixture(narrow))
+    for sd, expected in ((0.028, 0), (0.030, None)):
         assert sliver_of(x, NormalMixture.univariate([0.5, 0.5], [0, 0], [sd**2, 1])) == expected
     untied = x + 1e-4 * np.arange(N)  # the control: without ties there is no unit
-    assert sliver_of(untied, NormalMixture.univariate([0.5, 0.5], [0, 0], [0.09**2, 1])) is None
+    assert sliver_of(untied, NormalMixture.univariate([0.5, 0.5], [0, 0], [0.028**2, 1])) is None

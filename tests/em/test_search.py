@@ -53,21 +53,32 @@ def test_with_one_component_all_starts_agree():
     assert modes.best.mixture.variances[0, 0] == pytest.approx(1, rel=1e-12)
 
 
-def test_short_runs_keep_the_likeliest_sound_ones():
+def test_short_runs_come_likeliest_first():
     search = search_for(galaxies(), 4)
-    kept = search.short_runs(6, np.random.default_rng(3))
-    assert len(kept) == 6
-    assert all(len(one.trace) <= 26 for one in kept)
-    heights = [one.log_likelihood for one in kept[:-1]]
-    assert heights == sorted(heights, reverse=True)
-    every = [one.log_likelihood for one in search.short_runs(50, np.random.default_rng(3))]
-    assert min(heights[:5]) > np.median(every)
+    runs = search.short_runs(np.random.default_rng(3))
+    assert len(runs) == 200
+    assert all(len(one.trace) <= 26 for one in runs)
+    assert sum(len(one.trace) > 6 for one in runs) <= 40
+    sound = [one.collapse is None and search.rule.find(one.mixture) is None for one in runs]
+    assert all(sound[:5])
+    heights = np.array([one.log_likelihood for one in runs])
+    assert heights[0] == heights[sound].max()
+    assert heights[:5].min() > np.median(heights)
+
+
+def test_short_runs_are_counted():
+    search = search_for(galaxies(), 4)
+    short = search.short_runs(np.random.default_rng(3))
+    modes = search.from_starts(starts_for(search, 2, 4), short, n_kept=6)
+    assert len(modes.runs) == 8
+    assert modes.n_short == 200
+    assert modes.n_short_collapsed == sum(one.collapse is not None for one in short) > 0
 
 
 @pytest.mark.parametrize("max_iter", [1, 3])
 def test_no_run_is_longer_than_asked_for(max_iter):
     search = search_for(galaxies(), 3, max_iter=max_iter)
-    modes = search.from_starts(starts_for(search, 5, 4), search.short_runs(3, np.random.default_rng(5)))
+    modes = search.from_starts(starts_for(search, 5, 4), search.short_runs(np.random.default_rng(5)), 3)
     assert all(len(one.trace) <= max_iter + 1 for one in modes.runs)
 
 

@@ -65,8 +65,10 @@ BAD_OBSERVATIONS = [
     (["a", "b", "c"], TypeError, "x must hold real numbers; got text"),
     ([True, False, True], TypeError, "x must hold real numbers; got booleans"),
     (np.array(["2020-01-01"], dtype="datetime64"), TypeError, "x must hold real numbers; got dates"),
-    (np.zeros((2, 2, 2)), ValueError, r"x must have 2 axes; got shape \(2, 2, 2\)"),
-    (5.0, ValueError, "x must have 1 axes"),
+    (np.zeros((2, 2, 2)), ValueError, r"x must have one or two axes; got shape \(2, 2, 2\)"),
+    (5.0, ValueError, "x must have one or two axes"),
+    ([[1.0], [1.0, 2.0]], ValueError, "x must be a regular array"),
+    (np.ma.masked_greater([0.0, 1.0, 999.0], 900), ValueError, "x must have no missing values"),
     (None, TypeError, "x must hold real numbers; got NoneType"),
 ]
 
