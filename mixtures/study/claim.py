@@ -85,6 +85,10 @@ class Claim(StudyTable):
             raise ValueError(f"between must be two increasing numbers; got {self.between}")
         return self
 
+    def content(self) -> dict[str, Any]:
+        """What the claim says, by which it is judged: everything but its words."""
+        return self.model_dump(exclude={"text"})
+
     @property
     def region(self) -> tuple[float, float]:
         """Lowest and highest value that the claim allows."""

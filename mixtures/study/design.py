@@ -119,6 +119,11 @@ class Study(StudyTable):
                 f"claim {claim.id!r}: component must be at most {self.components}; got {claim.component}"
             )
 
+    def content(self) -> dict[str, Any]:
+        """What every result depends on, and what may not change."""
+        kept = self.model_dump(include={"name", "components", "covariance"})
+        return kept | {"seed": str(self.seed)}  # whose every digit counts
+
     @property
     def spec(self) -> MixtureSpec:
         """The model that every method fits."""

@@ -1,8 +1,9 @@
 """Rows to and from disk: immutable Parquet parts; the only reader and writer of results.
 
 A results folder holds `study.toml` (the study as it was run), `manifest.json` (versions, platform,
-and when each claim was made) and, under `rows/`, a folder of parts for each table. A part is written
-under a temporary name, synced, and renamed, so that it is there whole or not at all.
+when each claim was made, and hashes of what may not change) and, under `rows/`, a folder of parts for
+each table. A part is written under a temporary name, synced, and renamed, so that it is there whole or
+not at all.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mixtures.model.files import replacing
+from mixtures.study.conditions import key_of
 from mixtures.study.design import Study, read_text
 from mixtures.study.rows import TABLES, Rows, table
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _PACKAGES = ("normal-mixtures", "numpy", "scipy", "pymc", "nutpie", "arviz", "pandas", "pyarrow")
+_MANIFEST = {"runs": list, "claims": dict}
 _KEYS = {
     "fits": ["condition", "replicate", "method"],
     "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
@@ -55,16 +59,24 @@ class Store:
         Raises
         ------
         ValueError
-            If the folder holds no results, or results of a newer schema.
+            If the folder holds no results, results of a newer schema, or a study file that was
+            changed by hand.
         """
+        store = cls._find(folder)
+        if changes := list_tampering(store.study(), store.manifest()):
+            raise ValueError(
+                f"{store._study_path}: the file must be as the study was run; "
+                + "; ".join(changes)
+                + ". To go on, run the study file that was meant"
+            )
+        return store
+
+    @classmethod
+    def _find(cls, folder: str | Path) -> Self:
         store = cls(Path(folder))
         if not store._manifest_path.is_file() or not store._study_path.is_file():
             raise ValueError(f"{folder}: the folder must hold results of a study; got none")
-        version = store.manifest().get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise ValueError(
-                f"{folder}: the results must be of schema version {SCHEMA_VERSION}; got {version}"
-            )
+        store.manifest()
         return store
 
     @classmethod
@@ -86,8 +98,8 @@ class Store:
         store = cls(Path(folder))
         study = Study.from_toml(text)
         if store._study_path.exists():
-            earlier = cls.open(folder).study()
-            changes = list_changes(earlier, study)
+            earlier, manifest = cls._find(folder).study(), store.manifest()
+            changes = list_changes(earlier, study) or list_tampering(study, manifest, may_grow=True)
             if changes:
                 raise ValueError(
                     f"{folder}: the results must be of the same study, which may only grow; "
@@ -119,7 +131,13 @@ class Store:
             for entry in self.folder.iterdir()
             if not entry.name.startswith((".manifest.json.", ".study.toml."))
         }
-        return not names or (names == {"manifest.json"} and "schema_version" in self.manifest())
+        return not names or (names == {"manifest.json"} and self._holds_manifest())
+
+    def _holds_manifest(self) -> bool:
+        try:
+            return bool(self.manifest())
+        except ValueError:
+            return False
 
     def study(self) -> Study:
         """The study as it was last run."""
@@ -133,6 +151,16 @@ class Store:
             raise ValueError(f"{self._manifest_path}: the file must be valid JSON; {error}") from None
         if not isinstance(manifest, dict):
             raise ValueError(f"{self._manifest_path}: the file must hold an object")
+        version = manifest.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{self._manifest_path}: the results must be of schema version {SCHEMA_VERSION}; got {version}"
+            )
+        for key, kind in _MANIFEST.items():
+            if not isinstance(manifest.get(key), kind):
+                raise ValueError(
+                    f"{self._manifest_path}: the file must hold {key}; got {manifest.get(key)!r}"
+                )
         return manifest
 
     def write(self, rows: Rows) -> None:
@@ -160,9 +188,16 @@ class Store:
         return frame.drop_duplicates(_KEYS[kind], ignore_index=True)
 
     def done(self) -> set[tuple[str, int, str]]:
-        """Condition, replicate and method of every stored fit."""
-        frame = self.read("fits")
-        return set(zip(frame["condition"], frame["replicate"].tolist(), frame["method"], strict=True))
+        """Condition, replicate and method of every stored fit that has all of its parameters.
+
+        One with an estimate but without rows of parameters, a part of which was lost, is missing.
+        """
+        fits, parameters = self.read("fits"), set(_fits_of(self.read("parameters")))
+        return {
+            key
+            for key, has_estimate in zip(_fits_of(fits), fits["has_estimate"], strict=True)
+            if key in parameters or not has_estimate
+        }
 
     def has_pair(self) -> set[tuple[str, int, str, str]]:
         """Condition, replicate and the two methods of every stored pair."""
@@ -175,15 +210,16 @@ class Store:
 
     def _write_heads(self, study: Study, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        is_new = not self._manifest_path.exists()
+        is_new = not self._study_path.exists()
         manifest: dict[str, Any] = (
-            {"schema_version": SCHEMA_VERSION, "runs": []} if is_new else self.manifest()
+            {"schema_version": SCHEMA_VERSION, "runs": [], "claims": {}} if is_new else self.manifest()
         )
+        manifest["content"] = key_of(study.content())
         _note_run(manifest["runs"])
-        n_rows = 0 if is_new else len(self.done())
-        claims = manifest.setdefault("claims", {})
+        n_rows = 0 if is_new else len(self.read("fits"))
         for claim in study.claim:
-            claims.setdefault(claim.id, {"made": _now(), "fits_before": n_rows})
+            noted = manifest["claims"].setdefault(claim.id, {"made": _now(), "fits_before": n_rows})
+            noted["content"] = key_of(claim.content())
         _write(self._manifest_path, json.dumps(manifest, indent=2).encode())
         _write(self._study_path, text.encode())
 
@@ -208,10 +244,26 @@ def list_changes(earlier: Study, study: Study) -> list[str]:
     changes += _compare("grid.truth", truths, {truth.name: truth.content() for truth in study.grid.truth})
     methods = {method.name: method.content() for method in earlier.method}
     changes += _compare("method", methods, {method.name: method.content() for method in study.method})
-    claims = {claim.id: claim.model_dump(exclude={"text"}) for claim in earlier.claim}
-    changes += _compare(
-        "claim", claims, {claim.id: claim.model_dump(exclude={"text"}) for claim in study.claim}
-    )
+    claims = {claim.id: claim.content() for claim in earlier.claim}
+    changes += _compare("claim", claims, {claim.id: claim.content() for claim in study.claim})
+    return changes
+
+
+def list_tampering(study: Study, manifest: dict[str, Any], *, may_grow: bool = False) -> list[str]:
+    """Say where a study differs from the hashes that were noted when it, and each claim, was first stored.
+
+    With `may_grow`, a claim that was not noted yet is no difference.
+    """
+    changes = []
+    if manifest.get("content") not in (None, key_of(study.content())):
+        changes.append("name, seed, components or covariance is not what was run")
+    claims, noted = {claim.id: claim for claim in study.claim}, manifest["claims"]
+    changes += [f"claim {name!r} is gone" for name in noted if name not in claims]
+    for name, claim in claims.items():
+        if name not in noted:
+            changes += [] if may_grow else [f"claim {name!r} was added by hand"]
+        elif noted[name].get("content") not in (None, key_of(claim.content())):
+            changes.append(f"claim {name!r} is not what was claimed")
     return changes
 
 
@@ -228,6 +280,19 @@ def _compare(kind: str, before: dict[str, Any], after: dict[str, Any]) -> list[s
                 if content.get(key) != after[name].get(key)
             ]
     return changes
+
+
+def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    version = manifest.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"{path}: the results must be of schema version {SCHEMA_VERSION}; got {version}")
+    for key, kind in _MANIFEST.items():
+        if not isinstance(manifest.get(key), kind):
+            raise ValueError(f"{path}: the file must hold {key}; got {manifest.get(key)!r}")
+
+
+def _fits_of(frame: pd.DataFrame) -> Iterator[tuple[str, int, str]]:
+    return zip(frame["condition"], frame["replicate"].tolist(), frame["method"], strict=True)
 
 
 def environment() -> dict[str, Any]:

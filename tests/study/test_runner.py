@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mixtures.study import runner
 from mixtures.study.rows import TABLES
 from mixtures.study.runner import plan, run
 from mixtures.study.store import Store
+from mixtures.study.summary import summarise
 from study import engines
 from study.designs import CLOSE, PRIOR, design, grid, truth
 
@@ -349,3 +351,15 @@ def test_times_are_of_the_fit(tmp_path):
     assert (seconds > 0).all()
     assert seconds.sum() < time.perf_counter() - began
     assert np.isfinite(seconds).all()
+
+
+def test_fits_whose_parameters_are_lost_are_run_again(tmp_path):
+    study = design(method=TWO)
+    store = run(study, tmp_path, n_workers=1)
+    before = {kind: read(store, kind) for kind in TABLES}
+    shutil.rmtree(tmp_path / "rows" / "parameters")
+    assert [account.n_attempted for account in summarise(store).accounts] == [0, 0]
+    run(study, tmp_path, n_workers=1)
+    assert [account.n_attempted for account in summarise(store).accounts] == [4, 4]
+    for kind, frame in before.items():
+        pd.testing.assert_frame_equal(read(store, kind), frame)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +246,18 @@ def test_a_part_of_another_table_is_named(store):
     assert str(part) in str(caught.value)
 
 
+def test_a_fit_whose_parameters_are_lost_is_missing(store):
+    rows = rows_of(0, 1)
+    rows.fits.append(fit_row(2, has_estimate=False))
+    store.write(rows)
+    shutil.rmtree(store.folder / "rows" / "parameters")
+    assert store.done() == {("c", 2, "m")}  # which never had any
+    store.write(rows_of(1))
+    assert store.done() == {("c", 1, "m"), ("c", 2, "m")}
+    Store.prepare(store.folder, text(claim=[claim()]))
+    assert store.manifest()["claims"]["means"]["fits_before"] == 3  # they had been seen all the same
+
+
 def test_temporary_files_of_a_killed_writer_are_no_parts(store):
     store.write(rows_of(0))
     part = part_of(store)
@@ -271,13 +284,21 @@ def test_a_newer_schema_is_refused(store):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "must be valid JSON"), ("[]", "must hold an object"), ("{}", "got None")]
+    ("content", "message"),
+    [
+        ("{", "must be valid JSON"),
+        ("[]", "must hold an object"),
+        ("{}", "got None"),
+        ('{"schema_version": 1}', "the file must hold runs; got None"),
+        ('{"schema_version": 1, "runs": []}', "the file must hold claims; got None"),
+        ('{"schema_version": 1, "runs": {}, "claims": {}}', "the file must hold runs; got {}"),
+    ],
 )
 def test_a_damaged_manifest_is_named(store, content, message):
     (store.folder / "manifest.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
         Store.open(store.folder)
-    assert str(store.folder) in str(caught.value)
+    assert str(store.folder / "manifest.json") in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "manifest.json", ".profile"])
@@ -419,3 +440,66 @@ def test_the_time_of_a_claim_is_kept(tmp_path):
     assert claims["means"] == first["means"]
     assert claims["late"]["fits_before"] == 3
     assert pd.Timestamp(claims["late"]["made"]).tz is not None
+
+
+# A stored study that was edited by hand ---------------------------------------------------------
+
+TAMPERING = {
+    "seed": ({"seed": 12}, "name, seed, components or covariance is not what was run"),
+    "name": ({"name": "other"}, "name, seed, components or covariance is not what was run"),
+    "covariance": ({"covariance": "tied"}, "name, seed, components or covariance is not what was run"),
+    "bound": ({"claim": [claim(between=[-0.6, 0.5])]}, "claim 'means' is not what was claimed"),
+    "claim's place": ({"claim": [claim(n=[40])]}, "claim 'means' is not what was claimed"),
+    "claim gone": ({"claim": None}, "claim 'means' is gone"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), TAMPERING.values(), ids=TAMPERING)
+def test_a_stored_study_that_was_edited_is_refused(tmp_path, changes, message):
+    store = Store.prepare(tmp_path, text(**BEFORE))
+    edited = text(**BEFORE | changes)
+    (tmp_path / "study.toml").write_text(edited, encoding="utf-8")
+    with pytest.raises(ValueError, match="the file must be as the study was run; ") as caught:
+        Store.open(tmp_path)
+    assert message in str(caught.value)
+    assert str(tmp_path / "study.toml") in str(caught.value)
+    with pytest.raises(ValueError, match="must be of the same study, which may only grow; ") as caught:
+        Store.prepare(tmp_path, edited)
+    assert message in str(caught.value)
+    (tmp_path / "study.toml").write_text(text(**BEFORE), encoding="utf-8")
+    assert Store.open(tmp_path) == store
+
+
+def test_a_claim_added_by_hand_is_refused_until_it_is_run_as_post_hoc(tmp_path):
+    store = Store.prepare(tmp_path, text(claim=[claim()]))
+    store.write(rows_of(0))
+    edited = text(claim=[claim(), claim(id="late")])
+    (tmp_path / "study.toml").write_text(edited, encoding="utf-8")
+    with pytest.raises(ValueError, match="claim 'late' was added by hand"):
+        Store.open(tmp_path)
+    Store.prepare(tmp_path, edited)
+    assert Store.open(tmp_path).manifest()["claims"]["late"]["fits_before"] == 1
+
+
+def test_words_and_additions_may_be_edited(tmp_path):
+    Store.prepare(tmp_path, text(**BEFORE))
+    edited = text(**BEFORE | {"title": "Another", "replicates": 9, "claim": [claim(text="In other words.")]})
+    (tmp_path / "study.toml").write_text(edited, encoding="utf-8")
+    assert Store.open(tmp_path).study().title == "Another"
+
+
+def test_a_disk_that_fails_between_the_heads_of_a_grown_study_does_not_bar_the_folder(tmp_path, monkeypatch):
+    Store.prepare(tmp_path, text(claim=[claim()]))
+    grown = text(claim=[claim(), claim(id="late")])
+
+    def fail_at_study(self, target):
+        if target.name == "study.toml":
+            full_disk()
+        return os.replace(self, target)  # noqa: PTH105  its method is what is replaced
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail_at_study)
+        with pytest.raises(ValueError, match="must be writable"):
+            Store.prepare(tmp_path, grown)
+    Store.prepare(tmp_path, grown)
+    assert set(Store.open(tmp_path).manifest()["claims"]) == {"means", "late"}
