@@ -39,8 +39,9 @@ class _Nodes:
 def hellinger_distance(p: NormalMixture, q: NormalMixture) -> float:
     """Hellinger distance between two mixtures, sqrt(1 - integral of sqrt(p q)), in [0, 1].
 
-    By Gauss-Legendre quadrature for d = 1 (error below 1e-8, near a distance of 0 the root of rounding error), by quasi-Monte Carlo sums from the
-    half-and-half mixture of p and q otherwise (error about 0.002).
+    By Gauss-Legendre quadrature for d = 1 (error below 1e-8, or near a distance of 0 the root of
+    rounding error), by quasi-Monte Carlo sums from the half-and-half mixture of p and q otherwise
+    (error about 0.002).
     """
     nodes = _nodes(p, q)
     halves = (log_density(p, nodes.x) + log_density(q, nodes.x)) / 2
