@@ -248,12 +248,20 @@ BAD_STUDIES = {
     "wrong": (text(seed=True), "trial.toml: seed: Input should be a valid integer; got True"),
     "wrong setting": (
         text(method=[{"name": "A", "engine": "em", "starts": 3}]),
-        "method 'A': starts must be one of the engine's settings",
+        "trial.toml: method 'A': a setting must be one of the engine's start, ",
     ),
     "unknown engine": (
         text(method=[{"name": "A", "engine": "gibbs"}]),
-        "method 'A': engine must be one of em",
+        "trial.toml: method 'A': engine must be one of em",
     ),
+    "no intervals": (
+        text(
+            method=[{"name": "A", "engine": "em"}, {"name": "B", "engine": "halves"}],
+            claim=[claim(method="B", versus="A", measure="coverage")],
+        ),
+        "trial.toml: claim 'means': measure coverage needs a method with intervals; got 'A', whose engine",
+    ),
+    "too large": (text(grid=grid(n=[10**14])), "trial.toml: grid.n: n must be at most 1000000000; got "),
 }
 
 

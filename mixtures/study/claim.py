@@ -31,6 +31,8 @@ FIT_MEASURES = (
     "seconds",
 )
 PAIR_MEASURES = ("soft_assignment_distance", "hard_assignment_disagreement")
+#: Measures of intervals, which not every engine gives.
+INTERVAL_MEASURES = ("coverage", "model_se", "interval_width")
 #: Measures that a paired difference between two methods is defined for.
 DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name != "failure_rate"))
 

@@ -15,6 +15,8 @@ from mixtures.model.prior import Prior
 from mixtures.model.spec import MixtureSpec
 from mixtures.study.claim import StudyTable
 
+_MOST_OBSERVATIONS = 10**9  # 8 GB each column: what is in a results folder can no longer be taken back
+
 
 class Truth(StudyTable):
     """A true mixture, or a prior that true mixtures are drawn from."""
@@ -62,6 +64,8 @@ class Grid(StudyTable):
     def _are_counts(cls, n: list[int]) -> list[int]:
         if min(n) < 2 or len(set(n)) < len(n):
             raise ValueError(f"n must hold distinct numbers of observations, at least 2; got {n}")
+        if max(n) > _MOST_OBSERVATIONS:
+            raise ValueError(f"n must be at most {_MOST_OBSERVATIONS}; got {max(n)}")
         return n
 
     @field_validator("truth")

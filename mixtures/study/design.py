@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -201,10 +201,23 @@ def _say(error: ValidationError) -> list[str]:
         key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in one["loc"]).lstrip(
             "."
         )
+        if one["type"] == "extra_forbidden":
+            known = ", ".join(_model_at(one["loc"][:-1]).model_fields)
+            lines.append(f"{key}: the key must be one of {known}; got {one['loc'][-1]!r}")
+            continue
         rule = one["msg"].removeprefix("Value error, ")
         came = "" if one["type"] in ("missing", "value_error") else f"; got {_short(one['input'])}"
         lines.append(f"{key}: {rule}{came}" if key else rule)
     return lines
+
+
+def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the kind of the table at a place in a study file."""
+    model: type[BaseModel] = Study
+    for key in (part for part in place if isinstance(part, str)):
+        kind = model.model_fields[key].annotation
+        model = (get_args(kind) or (kind,))[0]  # that of the entries of a list
+    return model
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mixtures.bayes.diagnostics import Gate
@@ -12,9 +12,11 @@ from mixtures.em.fitter import EM
 from mixtures.model.fit import Fitter
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
+from mixtures.study.claim import INTERVAL_MEASURES, Claim
 from mixtures.study.design import Method
 
 ENGINES: dict[str, Callable[..., Fitter]] = {"em": EM, "nuts": NUTS}
+WITHOUT_INTERVALS = frozenset({"em"})  # engines that give point estimates alone
 
 _BATCHES = {"em": 20, "nuts": 2}  # replicates of a task: some seconds of work
 
@@ -39,19 +41,45 @@ def build(method: Method) -> Fitter:
     known = [field.name for field in dataclasses.fields(engine) if field.name != "name"]  # type: ignore[arg-type]
     for key in method.settings:
         if key not in known:
-            raise ValueError(f"{where}: {key} must be one of the engine's settings {', '.join(known)}")
+            raise ValueError(
+                f"{where}: a setting must be one of the engine's {', '.join(known)}; got {key!r}"
+            )
     try:
         return engine(name=method.name, **{key: _value(key, entry) for key, entry in method.settings.items()})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
 
 
+def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
+    """Raise a ValueError if a claim is about intervals that the engine of one of its methods never gives."""
+    if claim.measure not in INTERVAL_MEASURES:
+        return
+    for method in methods:
+        if method.name in {claim.method, claim.versus} and method.engine in WITHOUT_INTERVALS:
+            raise ValueError(
+                f"claim {claim.id!r}: measure {claim.measure} needs a method with intervals; "
+                f"got {method.name!r}, whose engine {method.engine!r} gives none"
+            )
+
+
 def _value(key: str, entry: Any) -> Any:
     """Turn a table of the file into the value that the engine takes."""
-    if key == "prior" and isinstance(entry, dict):
-        return Prior.from_dict(entry)
-    if key == "gate" and isinstance(entry, dict):
-        return Gate(**entry)
-    if key == "start" and isinstance(entry, dict):
-        return NormalMixture.from_dict(entry)
-    return entry
+    if key == "start" and not isinstance(entry, dict):
+        return entry
+    build_table = {"prior": Prior.from_dict, "gate": _gate, "start": NormalMixture.from_dict}.get(key)
+    if build_table is None:
+        return entry
+    if not isinstance(entry, dict):
+        raise ValueError(f"{key} must be a table; got {entry!r}")
+    try:
+        return build_table(entry)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _gate(entry: dict[str, Any]) -> Gate:
+    known = [field.name for field in dataclasses.fields(Gate)]
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"a limit must be one of {', '.join(known)}; got {key!r}")
+    return Gate(**entry)

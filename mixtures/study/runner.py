@@ -14,7 +14,7 @@ from mixtures.model.fit import Fit, Status
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study, read_text
 from mixtures.study.executors import Lost, run_tasks
-from mixtures.study.methods import batch_size, build
+from mixtures.study.methods import batch_size, build, check_claim
 from mixtures.study.replicate import Attempt, attempt, generate, record, record_oracle, record_pair
 from mixtures.study.rows import Rows
 from mixtures.study.store import Store
@@ -101,7 +101,10 @@ def run(
     """
     text = study.to_toml() if isinstance(study, Study) else read_text(study)
     parsed = study if isinstance(study, Study) else Study.from_toml(text, str(study))
-    _check_methods(parsed)
+    try:
+        _check(parsed)
+    except ValueError as error:
+        raise error if isinstance(study, Study) else ValueError(f"{study}: {error}") from None
     n_workers = as_count("n_workers", os.cpu_count() if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
     store = Store.prepare(folder, text)
@@ -129,8 +132,10 @@ def plan(study: Study, store: Store, most: int | None = None) -> list[Task]:
     return sorted(tasks, key=lambda task: task.jobs[0].replicate)
 
 
-def _check_methods(study: Study) -> None:
-    """Raise, before anything is written, where a setting is wrong or a method cannot fit a condition."""
+def _check(study: Study) -> None:
+    """Raise, before anything is written, where a setting is wrong or a method cannot do what it is for."""
+    for claim in study.claim:
+        check_claim(claim, study.method)
     for method in study.method:
         engine = build(method)
         for condition in study.conditions:

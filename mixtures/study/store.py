@@ -151,16 +151,7 @@ class Store:
             raise ValueError(f"{self._manifest_path}: the file must be valid JSON; {error}") from None
         if not isinstance(manifest, dict):
             raise ValueError(f"{self._manifest_path}: the file must hold an object")
-        version = manifest.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise ValueError(
-                f"{self._manifest_path}: the results must be of schema version {SCHEMA_VERSION}; got {version}"
-            )
-        for key, kind in _MANIFEST.items():
-            if not isinstance(manifest.get(key), kind):
-                raise ValueError(
-                    f"{self._manifest_path}: the file must hold {key}; got {manifest.get(key)!r}"
-                )
+        _check_manifest(self._manifest_path, manifest)
         return manifest
 
     def write(self, rows: Rows) -> None:

@@ -66,10 +66,19 @@ def test_the_text_of_a_study_gives_the_study_back():
 
 
 TABLES = {
-    "unknown key": ({"replicate": 3}, "replicate: Extra inputs"),
-    "unknown key in grid": ({"grid": grid() | {"m": [1]}}, "grid.m: Extra inputs"),
-    "unknown key in a truth": ({"grid": grid(truth(mean=[1.0]))}, "grid.truth[1].mean: Extra inputs"),
-    "unknown key in a claim": ({"claim": [claim(level=0.9)]}, "claim[1].level: Extra inputs"),
+    "unknown key": ({"replicate": 3}, "replicate: the key must be one of name, title, aims, seed, "),
+    "unknown key in grid": (
+        {"grid": grid() | {"m": [1]}},
+        "grid.m: the key must be one of n, truth; got 'm'",
+    ),
+    "unknown key in a truth": (
+        {"grid": grid(truth(mean=[1.0]))},
+        "grid.truth[1].mean: the key must be one of name, weights, means, variances, covariances, prior; got",
+    ),
+    "unknown key in a claim": (
+        {"claim": [claim(level=0.9)]},
+        "claim[1].level: the key must be one of id, text, ",
+    ),
     "name missing": ({"name": None}, "name: Field required"),
     "seed missing": ({"seed": None}, "seed: Field required"),
     "name that is no folder": ({"name": "a/b"}, "name: String should match"),
@@ -91,6 +100,10 @@ TABLES = {
         "grid.n: n must hold distinct numbers of observations, at least 2",
     ),
     "n repeated": ({"grid": grid(n=[40, 40])}, "grid.n: n must hold distinct numbers of observations"),
+    "n beyond all memory": (
+        {"grid": grid(n=[40, 10**14])},
+        "grid.n: n must be at most 1000000000; got 100000000000000",
+    ),
     "n true": ({"grid": grid(n=[True])}, "grid.n[1]: Input should be a valid integer; got True"),
     "weights over one": (
         {"grid": grid(truth(weights=[0.7, 0.4]))},

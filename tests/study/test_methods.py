@@ -37,20 +37,29 @@ def test_tables_become_values():
 
 WRONG = {
     "engine": ({"engine": "gibbs"}, "engine must be one of em, nuts"),
-    "setting": ({"n_start": 4}, "n_start must be one of the engine's settings start, n_starts, tolerance"),
-    "setting of the other engine": ({"n_draws": 4}, "n_draws must be one of the engine's settings"),
+    "setting": ({"n_start": 4}, "a setting must be one of the engine's start, n_starts, tolerance"),
+    "setting of the other engine": ({"n_draws": 4}, "a setting must be one of the engine's start, "),
+    "setting, what came": ({"n_start": 4}, "; got 'n_start'"),
     "value": ({"n_starts": 0}, "n_starts must be at least 1; got 0"),
     "kind": ({"n_starts": "ten"}, "n_starts must be a whole number; got 'ten'"),
     "true for a number": ({"n_starts": True}, "n_starts must be a whole number; got True"),
     "start": ({"start": "middle"}, "start must be one of"),
     "mixture": ({"start": {"weights": [1.0]}}, "a mixture must have the keys"),
-    "prior": ({"engine": "nuts", "prior": {"means": {"normal": [0, 1]}}}, "a prior must have the keys"),
+    "prior": (
+        {"engine": "nuts", "prior": {"means": {"normal": [0, 1]}}},
+        "prior: a prior must have the keys",
+    ),
     "prior's number": (
         {"engine": "nuts", "prior": PRIOR["prior"] | {"sds": {"half_normal": -1}}},
         "sds.half_normal: scale must be positive",
     ),
-    "prior that is no table": ({"engine": "nuts", "prior": "flat"}, "prior must be a Prior or None; got str"),
-    "gate": ({"engine": "nuts", "gate": {"speed": 1}}, "speed"),
+    "prior that is no table": ({"engine": "nuts", "prior": "flat"}, "prior must be a table; got 'flat'"),
+    "gate": (
+        {"engine": "nuts", "gate": {"rhat": 1.02, "speed": 4}},
+        "gate: a limit must be one of rhat, ess, divergences; got 'speed'",
+    ),
+    "gate's number": ({"engine": "nuts", "gate": {"rhat": "low"}}, "gate: rhat must be"),
+    "gate that is no table": ({"engine": "nuts", "gate": 3}, "gate must be a table; got 3"),
 }
 
 

@@ -154,7 +154,7 @@ def test_a_wrong_number_of_workers_is_refused_before_anything_is_written(tmp_pat
 
 
 def test_a_wrong_setting_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="method 'A': speed must be one of the engine's settings"):
+    with pytest.raises(ValueError, match="method 'A': a setting must be one of the engine's noise"):
         run(design(method=[{"name": "A", "engine": "halves", "speed": 3}]), tmp_path / "results")
     with pytest.raises(ValueError, match=r"no\.toml: the file must be readable"):
         run(tmp_path / "no.toml", tmp_path / "results")
