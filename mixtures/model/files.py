@@ -69,7 +69,8 @@ def read_data(
     Parameters
     ----------
     path : str or Path
-        A file that ends in .csv, .csv.gz, .parquet or .pq.
+        A file that ends in .csv, .csv.gz, .parquet or .pq; a CSV file has commas between its columns
+        and their names, around which blanks do not count, in its first row.
     columns : sequence of str
         Numeric columns, one for each dimension.
     label_column : str, optional
@@ -90,10 +91,11 @@ def read_data(
     if len(set(columns)) < len(columns) or not columns:
         raise ValueError(f"columns must be named once each, at least one; got {list(columns)}")
     frame = _read_frame(Path(path))
-    for name in [*columns, *([label_column] if label_column else []), *([where[0]] if where else [])]:
-        if name not in frame.columns:
-            known = ", ".join(map(str, frame.columns))
-            raise ValueError(f"{path}: column {name!r} must be in the file; got {known}")
+    _check_columns(path, frame, [*columns, *([label_column] if label_column else [])])
+    if where is not None:
+        _check_columns(f"{path}: to select rows by", frame, [where[0]])
+    if frame.empty:
+        raise ValueError(f"{path}: the file must have rows of data; got a header only")
     selected = frame if where is None else frame[_select(path, frame[where[0]], where[1])]
     x = np.column_stack([_numbers(path, selected[name]) for name in columns])
     complete = ~np.isnan(x).any(axis=1)
@@ -129,16 +131,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_data(path: str | Path, dataset: Dataset) -> None:
-    """Write a data set as CSV: x (or x1, x2, ...) and, where they are known, components from 1."""
+    """Write a data set as CSV: x (or x1, x2, ...) and, where they are known, components from 1.
+
+    Raises
+    ------
+    ValueError
+        If the file does not end in .csv, its folder does not exist, or it cannot be written.
+    """
     import pandas as pd
 
+    path = Path(path)
+    if path.suffix != ".csv":
+        raise ValueError(f"{path}: a file to write must end in .csv; got {path.suffix or 'no ending'}")
+    if not path.parent.exists():
+        raise ValueError(f"{path}: the folder {path.parent} must exist; got none")
     d = dataset.x.shape[1]
     names = ["x"] if d == 1 else [f"x{axis + 1}" for axis in range(d)]
     frame = pd.DataFrame(dataset.x, columns=names)
     if dataset.labels is not None:
         frame["component"] = dataset.labels + 1
     try:
-        with replacing(Path(path)) as temporary:
+        with replacing(path) as temporary:
             frame.to_csv(temporary, index=False)
     except OSError as error:
         raise ValueError(f"{path}: the file must be writable; {error.strerror or error}") from None
@@ -171,14 +184,37 @@ def _read_frame(path: Path) -> pd.DataFrame:
     try:
         if ".csv" not in name[-7:]:
             return pd.read_parquet(path).reset_index(drop=True)
+        names = _read_header(path)
         frame = pd.read_csv(path)
         if not frame.index.equals(pd.RangeIndex(len(frame))):  # the first column was taken for row names
             raise ValueError("its rows have more entries than its header has names")
+        frame.columns = pd.Index(names)  # pandas would give a repeated name a number
         return frame
     except OSError as error:
         raise ValueError(f"{path}: the file must be readable; {error.strerror or error}") from None
     except ValueError as error:  # also pandas' ParserError, EmptyDataError and pyarrow's ArrowInvalid
         raise ValueError(f"{path}: the file must be a table; {str(error).splitlines()[0]}") from None
+
+
+def _read_header(path: Path) -> list[str]:
+    """Return the names of the columns as the file has them, without blanks around them."""
+    import pandas as pd
+
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+    names = [str(name).strip() for name in header.iloc[0]]
+    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+        raise ValueError(f"its columns must be separated by commas; got the header {names[0]!r}")
+    return names
+
+
+def _check_columns(place: str | Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    for name in columns:
+        n_times = int((frame.columns == name).sum())
+        if n_times == 0:
+            known = ", ".join(map(str, frame.columns))
+            raise ValueError(f"{place}: column {name!r} must be in the file; got {known}")
+        if n_times > 1:
+            raise ValueError(f"{place}: column {name!r} must be in the file once; got it {n_times} times")
 
 
 def _numbers(path: str | Path, column: pd.Series) -> Array:

@@ -90,7 +90,17 @@ def test_whole_numbers_and_numeric_groups_are_read(table):
         ("x,y\n1,2\n", ["x", "x"], r"columns must be named once each"),
         ("x,y\n1,2\n", [], r"columns must be named once each, at least one; got \[\]"),
         ("x,y\n,2\n1,\n", ["x", "y"], r"x, y must have a complete row; got 2 without"),
-        ("x,y\n", ["x"], r"x must have a complete row; got 0 without"),
+        ("x,y\n", ["x"], r"the file must have rows of data; got a header only"),
+        ("x,y,x\n1,2,3\n", ["x"], r"column 'x' must be in the file once; got it 2 times"),
+        ("x, x\n1,2\n", ["x"], r"column 'x' must be in the file once; got it 2 times"),
+        ("x,y,x\n1,2,3\n", ["x.1"], r"column 'x.1' must be in the file; got x, y, x"),
+        (
+            "x;y\n1;2\n",
+            ["x"],
+            r"must be a table; its columns must be separated by commas; got the header 'x;y'",
+        ),
+        ("x;y\n1,5;2,5\n", ["x"], r"its columns must be separated by commas"),
+        ("x\ty\n1\t2\n", ["x"], r"its columns must be separated by commas"),
         ("", ["x"], r"the file must be a table"),
         ("x,y\n1,2\n1,2,3,4\n", ["x"], r"the file must be a table"),
         (
@@ -106,6 +116,23 @@ def test_bad_files_are_refused_by_name(folder, text, columns, message):
         read_data(path, columns)
     if "named once" not in message:
         assert str(path) in str(caught.value)
+
+
+def test_blanks_around_names_and_columns_that_are_not_read_do_not_count(folder):
+    path = folder("data.csv", '\ufeffy, x ,"a, b",z,z,\n1,2,3,4,5,\n6,7,8,9,10,\n')
+    assert read_data(path, ["x", "a, b", "y"]).dataset.x.tolist() == [[2, 3, 1], [7, 8, 6]]
+
+
+def test_a_column_to_select_by_must_be_there(table):
+    with pytest.raises(ValueError, match="to select rows by: column 'kind' must be in the file; got mass"):
+        read_data(table, ["mass"], where=("kind", ["a"]))
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz", "x"])
+def test_data_are_written_as_csv_alone(tmp_path, name):
+    with pytest.raises(ValueError, match=r"a file to write must end in \.csv; got "):
+        write_data(tmp_path / name, Dataset([1.0, 2.0]))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_label_column_is_named(folder):
@@ -155,7 +182,7 @@ def test_data_without_labels_are_written_without(tmp_path):
 
 
 def test_a_folder_that_is_not_there_cannot_be_written_to(tmp_path):
-    with pytest.raises(ValueError, match=r"data\.csv: the file must be writable"):
+    with pytest.raises(ValueError, match=r"data\.csv: the folder .*nowhere must exist; got none"):
         write_data(tmp_path / "nowhere" / "data.csv", Dataset([1.0, 2.0]))
 
 
