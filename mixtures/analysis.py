@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from mixtures.bayes.fitter import NUTS
 from mixtures.comparison.single import KnownGroups
 from mixtures.em.fitter import EM
+from mixtures.model.arrays import Array
 from mixtures.model.data import check_fittable
 from mixtures.model.files import DataFile, read_data
 from mixtures.model.fit import Fitter
@@ -60,12 +62,12 @@ def analyse(
     """
     data = read_data(path, columns, label_column=labels, where=None if where is None else _where(where))
     spec = MixtureSpec(components, Covariance(covariance))
-    x = check_fittable(spec, data.dataset.x)
-    parts = None if groups is None else [part.split("+") for part in groups.split(",")]
+    x = _check_data(path, data, spec)
+    parts = None if groups is None else [_names(part, "+") for part in groups.split(",")]
     _check_groups(data, labels, components, parts)
     engines = _engines(engine)
-    for one in engines:
-        one.check(spec, x.shape[1])  # what an engine does not support is said before any of them works
+    for one in engines:  # what an engine does not support is said before any of them works
+        _check_engine(one, spec, x.shape[1], engine)
     streams = np.random.default_rng(seed).spawn(2)
     fits = [one.fit(spec, x, streams[one.name == "NUTS"]) for one in engines]
     return DataFit.of(str(path), data, fits, seed=seed, command=command, label_column=labels, groups=parts)
@@ -76,11 +78,36 @@ def _engines(engine: str) -> list[Fitter]:
     return engines if engine == "both" else [one for one in engines if one.name.lower() == engine]
 
 
+def _check_data(path: Path, data: DataFile, spec: MixtureSpec) -> Array:
+    """Return the observations; ValueError, in the words of the file, if no mixture can be fitted to them."""
+    try:
+        return check_fittable(spec, data.dataset.x)
+    except ValueError as error:
+        noun = "column" if len(data.columns) == 1 else "columns"
+        said = re.sub(r"\bcolumn (\d+)", lambda place: f"column {data.columns[int(place[1])]!r}", str(error))
+        said = re.sub(r"^x must", "the observations must", said)
+        raise ValueError(f"{path}, {noun} {', '.join(data.columns)}: {said}") from None
+
+
+def _check_engine(one: Fitter, spec: MixtureSpec, n_dims: int, engine: str) -> None:
+    try:
+        one.check(spec, n_dims)
+    except ValueError as error:
+        if one.name == "NUTS" and n_dims > 1:
+            raise ValueError(f"NUTS takes one column; got {n_dims}. Fit by EM alone: --engine em") from None
+        remedy = ". Fit by EM alone: --engine em" if one.name == "NUTS" and engine == "both" else ""
+        raise ValueError(f"{one.name}: {error}{remedy}") from None
+
+
+def _names(text: str, separator: str) -> list[str]:
+    return [name.strip() for name in text.split(separator)]
+
+
 def _where(text: str) -> tuple[str, list[str]]:
     column, equals, values = text.partition("=")
-    if not (column and equals and values):
+    if not (column.strip() and equals and all(_names(values, ","))):
         raise ValueError(f"where must be a column and values, NAME=A,B; got {text!r}")
-    return column, values.split(",")
+    return column.strip(), _names(values, ",")
 
 
 def _check_groups(data: DataFile, labels: str | None, k: int, parts: list[list[str]] | None) -> None:

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _COUNT = click.IntRange(min=1)
-_PATH = click.Path(path_type=Path)
+
+
+class _FilePath(click.Path):
+    """A path, which an empty string is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _FilePath(path_type=Path)
 
 
 def main() -> None:
@@ -54,10 +65,14 @@ def _run(arguments: list[str]) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mixtures")
 def commands() -> None:
-    """Mixtures of normals: fit them by EM and by NUTS, and hold both against the truth."""
+    """Mixtures of normals: fit them by EM and by NUTS, and hold both against the truth.
+
+    Exit codes: 0 done; 1 a claim is refuted, a fit of a study has no estimate, or a fit to data has
+    not converged; 2 bad input; 130 interrupted.
+    """
 
 
-@commands.command("run")
+@commands.command("run", short_help="Run a study file and write its report.")
 @click.argument("study", type=_PATH)
 @click.option("--out", type=_PATH, help="Results folder.  [default: results/NAME]")
 @click.option("--replicates", type=_COUNT, help="Run this many replicates of each method at most.")
@@ -131,11 +146,11 @@ def show_status(folder: Path) -> None:
     click.echo(f"{n_missing} fits missing{again}")
 
 
-@commands.command("simulate")
+@commands.command("simulate", short_help="Draw observations from a mixture.")
 @click.argument("spec", type=_PATH)
 @click.option("--n", "n", type=_COUNT, required=True, help="Number of observations.")
 @click.option("--seed", type=click.IntRange(min=0), required=True, help="Seed of the random numbers.")
-@click.option("--out", type=_PATH, required=True, help="CSV file to write.")
+@click.option("--out", type=_PATH, required=True, help="File to write, which ends in .csv.")
 def simulate_data(spec: Path, n: int, seed: int, out: Path) -> None:
     """Draw observations, with their components, from the mixture in SPEC (.toml or .json)."""
     from mixtures.model.data import simulate
@@ -145,7 +160,7 @@ def simulate_data(spec: Path, n: int, seed: int, out: Path) -> None:
     click.echo(f"{n} observations: {out}")
 
 
-@commands.command("fit")
+@commands.command("fit", short_help="Fit a data file by EM, by NUTS, or by both.")
 @click.argument("data", type=_PATH)
 @click.option(
     "--column", "columns", multiple=True, required=True, help="Numeric column; once for each dimension."
@@ -158,14 +173,32 @@ def simulate_data(spec: Path, n: int, seed: int, out: Path) -> None:
     show_default=True,
     help="Structure of the covariances; with one column, tied means equal variances.",
 )
-@click.option("--engine", type=click.Choice(["em", "nuts", "both"]), default="both", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["em", "nuts", "both"]),
+    default="both",
+    show_default=True,
+    help="Maximum likelihood by EM, the posterior by NUTS (one column only), or both.",
+)
 @click.option(
     "--labels", metavar="NAME", help="Column of the known groups, to score soft assignments against."
 )
-@click.option("--groups", metavar="A+B,C", help="Which known groups make up which component.")
-@click.option("--where", metavar="NAME=A,B", help="Read only rows whose column NAME is one of these values.")
+@click.option(
+    "--groups", metavar="A+B,C", help="Which known groups make up which component; no name may hold , or +."
+)
+@click.option(
+    "--where",
+    metavar="NAME=A,B",
+    help="Read only rows whose column NAME is one of these values; NAME may not hold =, nor a value a comma.",
+)
 @click.option("--out", type=_PATH, help="Folder to write to.  [default: results/fit-DATA]")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Seed of the random numbers: EM's starts and NUTS's draws.",
+)
 @click.option("--json", "as_json_only", is_flag=True, help="Print the results as JSON, and nothing else.")
 def fit_data(data: Path, seed: int, engine: str, out: Path | None, as_json_only: bool, **options: Any) -> int:
     """Fit the columns of a DATA file (.csv or .parquet) by EM, by NUTS, or by both.

@@ -73,6 +73,30 @@ def test_help_names_every_command(capsys):
         assert call(capsys, command, "-h")[0] == 0
 
 
+def test_help_is_whole_and_gives_the_exit_codes(capsys):
+    _, out, _ = call(capsys, "--help")
+    assert "..." not in out.replace("[ARGS]...", "")
+    for code in ("0 done", "1 a claim is refuted", "2 bad input", "130 interrupted"):
+        assert code in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "trial.toml", "--out", ""],
+        ["run", ""],
+        ["simulate", "m.toml", "--n", "5", "--seed", "1", "--out", ""],
+        ["fit", "data.csv", "--column", "x", "--components", "2", "--out", ""],
+    ],
+)
+def test_an_empty_path_is_refused(capsys, arguments):
+    prepare()
+    code, _, err = call(capsys, *arguments)
+    assert code == 2
+    assert "the path must not be empty" in err
+    assert files() == ["trial.toml"]
+
+
 def test_the_version_is_the_packages(capsys):
     from mixtures import __version__
 
@@ -172,9 +196,15 @@ def test_simulate_refuses_what_is_no_mixture(capsys, name, content, message):
 
 def test_simulate_names_a_file_that_cannot_be_written(capsys):
     write("m.toml", MIXTURE)
-    code, _, err = call(capsys, "simulate", "m.toml", "--n", 5, "--seed", 1, "--out", "m.toml/a.csv")
-    assert code == 2
-    assert err.startswith("error: m.toml/a.csv: the file must be writable; ")
+    for out, message in {
+        "m.toml/a.csv": "m.toml/a.csv: the file must be writable; ",
+        "none/a.csv": "none/a.csv: the folder none must exist; got none",
+        "a.parquet": "a.parquet: a file to write must end in .csv; got .parquet",
+    }.items():
+        code, _, err = call(capsys, "simulate", "m.toml", "--n", 5, "--seed", 1, "--out", out)
+        assert code == 2
+        assert err.startswith(f"error: {message}")
+    assert files() == ["m.toml"]
 
 
 @pytest.mark.parametrize("n", [10**15, 10**30])
@@ -357,6 +387,54 @@ def test_truncated_results_are_named(capsys, command):
     code, _, err = call(capsys, command, *arguments)
     assert code == 2
     assert err.startswith(f"error: {part}: the part of the results must be whole; ")
+
+
+# fit --------------------------------------------------------------------------------------------
+
+DATA = "x,y,flat,kind\n" + "".join(f"{i * i},{i % 3},7,{'abc'[i % 3]}\n" for i in range(12))
+WRONG_FITS = {
+    "constant": (["--column", "flat"], "data.csv, column flat: the observations must vary; got "),
+    "constant, of two": (
+        ["--column", "x", "--column", "flat", "--engine", "em"],
+        "data.csv, columns x, flat: the observations must vary; got the constant 7.0 in column 'flat'",
+    ),
+    "too few": (["--column", "x", "--components", "13"], "data.csv, column x: the observations must hold"),
+    "two columns": (
+        ["--column", "x", "--column", "y"],
+        "NUTS takes one column; got 2. Fit by EM alone: --engine em",
+    ),
+    "tied": (
+        ["--column", "x", "--covariance", "tied"],
+        "NUTS: covariance must be full, diagonal or spherical",
+    ),
+    "no such column": (["--column", "z"], "data.csv: column 'z' must be in the file; got x, y, flat, kind"),
+    "nothing to select by": (
+        ["--column", "x", "--where", "=a"],
+        "where must be a column and values, NAME=A,B",
+    ),
+    "nothing to select": (["--column", "x", "--where", "kind= ,a"], "where must be a column and values, "),
+    "no such column to select by": (
+        ["--column", "x", "--where", "sort=a"],
+        "data.csv: to select rows by: column 'sort' must be in the file; got x, y, flat, kind",
+    ),
+    "groups without labels": (["--column", "x", "--groups", "a,b"], "groups need labels"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_FITS.values(), ids=WRONG_FITS)
+def test_fit_refuses_what_it_cannot_fit_in_the_words_of_the_file(capsys, arguments, message):
+    write("data.csv", DATA)
+    code, out, err = call(capsys, "fit", "data.csv", "--components", 2, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+
+
+def test_blanks_around_names_of_groups_do_not_count(capsys):
+    write("data.csv", DATA)
+    options = ["--components", 2, "--engine", "em", "--labels", "kind", "--groups", " a + b , c "]
+    code, _, err = call(capsys, "fit", "data.csv", "--column", "x", *options, "--where", " kind = a, b ,c")
+    assert (code in {0, 1}, err) == (True, "")
+    assert Path("results/fit-data/report.html").is_file()
 
 
 # As a user runs it ------------------------------------------------------------------------------
