@@ -18,7 +18,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.report.data_fit import DataFit, em_details, invariant_rows, parameter_rows, posterior_of
 from mixtures.report.files import write_text, write_with
 from mixtures.report.fit_page import render_fit
-from mixtures.study.store import environment
+from mixtures.study.environment import environment
 
 if TYPE_CHECKING:
     import pandas as pd

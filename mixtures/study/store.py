@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mixtures.model.files import replacing
+from mixtures.study.changes import list_changes, list_tampering
 from mixtures.study.conditions import key_of
 from mixtures.study.design import Study, read_text
+from mixtures.study.environment import environment, now
 from mixtures.study.rows import TABLES, Rows, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-_PACKAGES = ("normal-mixtures", "numpy", "scipy", "pymc", "nutpie", "arviz", "pandas", "pyarrow")
 _MANIFEST = {"runs": list, "claims": dict}
 _KEYS = {
     "fits": ["condition", "replicate", "method"],
@@ -209,68 +205,10 @@ class Store:
         _note_run(manifest["runs"])
         n_rows = 0 if is_new else len(self.read("fits"))
         for claim in study.claim:
-            noted = manifest["claims"].setdefault(claim.id, {"made": _now(), "fits_before": n_rows})
+            noted = manifest["claims"].setdefault(claim.id, {"made": now(), "fits_before": n_rows})
             noted["content"] = key_of(claim.content())
         _write(self._manifest_path, json.dumps(manifest, indent=2).encode())
         _write(self._study_path, text.encode())
-
-
-def list_changes(earlier: Study, study: Study) -> list[str]:
-    """Say what of an earlier study a later one changed; additions, titles and aims are no change."""
-    changes = []
-    for key in ("name", "seed", "components", "covariance"):
-        before, after = getattr(earlier, key), getattr(study, key)
-        if before != after:
-            changes.append(f"{key} was {before!r} and is {after!r}")
-    if study.replicates < earlier.replicates:
-        changes.append(f"replicates were {earlier.replicates} and are {study.replicates}")
-    if missing := set(earlier.grid.n) - set(study.grid.n):
-        changes.append(f"grid.n has lost {', '.join(map(str, sorted(missing)))}")
-    planned = {method.name: study.replicates_of(method) for method in study.method}
-    for method in earlier.method if study.replicates >= earlier.replicates else []:
-        before, after = earlier.replicates_of(method), planned.get(method.name)
-        if after is not None and after < before:
-            changes.append(f"method {method.name!r}: replicates were {before} and are {after}")
-    truths = {truth.name: truth.content() for truth in earlier.grid.truth}
-    changes += _compare("grid.truth", truths, {truth.name: truth.content() for truth in study.grid.truth})
-    methods = {method.name: method.content() for method in earlier.method}
-    changes += _compare("method", methods, {method.name: method.content() for method in study.method})
-    claims = {claim.id: claim.content() for claim in earlier.claim}
-    changes += _compare("claim", claims, {claim.id: claim.content() for claim in study.claim})
-    return changes
-
-
-def list_tampering(study: Study, manifest: dict[str, Any], *, may_grow: bool = False) -> list[str]:
-    """Say where a study differs from the hashes that were noted when it, and each claim, was first stored.
-
-    With `may_grow`, a claim that was not noted yet is no difference.
-    """
-    changes = []
-    if manifest.get("content") not in (None, key_of(study.content())):
-        changes.append("name, seed, components or covariance is not what was run")
-    claims, noted = {claim.id: claim for claim in study.claim}, manifest["claims"]
-    changes += [f"claim {name!r} is gone" for name in noted if name not in claims]
-    for name, claim in claims.items():
-        if name not in noted:
-            changes += [] if may_grow else [f"claim {name!r} was added by hand"]
-        elif noted[name].get("content") not in (None, key_of(claim.content())):
-            changes.append(f"claim {name!r} is not what was claimed")
-    return changes
-
-
-def _compare(kind: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    changes = []
-    for name, content in before.items():
-        if name not in after:
-            changes.append(f"{kind} {name!r} is gone")
-        else:
-            keys = sorted({*content, *after[name]})
-            changes += [
-                f"{kind} {name!r}: {key} was {content.get(key)!r} and is {after[name].get(key)!r}"
-                for key in keys
-                if content.get(key) != after[name].get(key)
-            ]
-    return changes
 
 
 def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
@@ -286,33 +224,11 @@ def _fits_of(frame: pd.DataFrame) -> Iterator[tuple[str, int, str]]:
     return zip(frame["condition"], frame["replicate"].tolist(), frame["method"], strict=True)
 
 
-def environment() -> dict[str, Any]:
-    """What results depend on beside their input: when and on what they were computed, and the versions."""
-    return {
-        "created": _now(),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-    }
-
-
 def _note_run(runs: list[dict[str, Any]]) -> None:
     """Add this run to those noted, unless it is like the last one in all but its time."""
-    now = environment()
-    if not runs or any(runs[-1].get(key) != value for key, value in now.items() if key != "created"):
-        runs.append(now)
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    current = environment()
+    if not runs or any(runs[-1].get(key) != value for key, value in current.items() if key != "created"):
+        runs.append(current)
 
 
 def _part_name(rows: Rows) -> str:

@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mixtures.study.changes import list_changes
 from mixtures.study.rows import FitRow, PairRow, ParameterRow, Rows
-from mixtures.study.store import Store, list_changes
+from mixtures.study.store import Store
 from study.designs import CLOSE, claim, design, grid, text, truth
 
 
