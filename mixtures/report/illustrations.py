@@ -163,7 +163,7 @@ class Gallery:
             caption = (
                 f"{condition.name}: calibration of the soft assignments of all replicates, in ten bins of "
                 "equal width, with 95% Monte Carlo intervals; on the line, assignments come true as often as "
-                "they say."
+                "they say. The oracle, in black, shows what finite data alone do."
             )
             yield picture(figures.calibration(curves), f"calibration-{condition.key}", caption)
 

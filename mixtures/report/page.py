@@ -53,17 +53,20 @@ def render_study(store: Store) -> str:
             summary=summary,
             methods=gallery.methods,
             claims=[views.ClaimView.of(claim) for claim in summary.claims],
+            tally=views.tally(summary),
             level=f"{100 * LEVEL:g}",
             n_judgements=sum(len(claim.judgements) for claim in summary.claims),
             has_post_hoc=any(claim.is_post_hoc for claim in summary.claims),
             n_planned=sum(account.n_planned for account in summary.accounts),
             n_attempted=sum(account.n_attempted for account in summary.accounts),
+            n_spurious=sum(account.n_spurious or 0 for account in summary.accounts),
             failures=views.failing_statuses(summary),
             messages=views.messages(gallery.tables),
             difficulties=[views.difficulty(summary, condition) for condition in summary.study.conditions],
             has_intervals=any("coverage" in one.measures for one in summary.parameters),
             pictures=_pictures(gallery),
             study_text=read_text(store.folder / "study.toml"),
+            **_levels(summary),
             **_lookups(summary),
         )
     )
@@ -91,6 +94,24 @@ def environment() -> Environment:
     return made
 
 
+def _levels(summary: Summary) -> dict[str, Any]:
+    """Nominal levels of the methods' intervals, in words."""
+    levels = views.levels(summary)
+    of_methods = ", ".join(f"{level} for {name}" for name, level in levels.items())
+
+    def coverage_note(condition: Condition) -> str:
+        has_intervals = any(
+            "coverage" in one.measures for one in summary.parameters if one.condition == condition
+        )
+        return f" Nominal level of the intervals: {of_methods}." if has_intervals else ""
+
+    return {
+        "coverage_levels": " or ".join(dict.fromkeys(levels.values())),
+        "coverage_text": of_methods,
+        "coverage_note": coverage_note,
+    }
+
+
 def _lookups(summary: Summary) -> dict[str, Any]:
     """What the template asks for by condition."""
 
@@ -114,6 +135,7 @@ def _lookups(summary: Summary) -> dict[str, Any]:
         "failure_rate": failure_rate,
         "parameters_of": partial(views.parameter_groups, summary),
         "differs_when_converged": partial(views.differs_when_converged, summary),
+        "spurious_in": partial(views.has_spurious, summary),
         "differs_anywhere": any(
             account.n_estimates > account.statuses.get("converged", 0) for account in summary.accounts
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,13 +16,16 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.report import numbers
 from mixtures.study.claim import PAIR_MEASURES, Claim
 from mixtures.study.conditions import Condition
+from mixtures.study.design import Method
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
+from mixtures.study.methods import ENGINES
 from mixtures.study.replicate import ORACLE
 from mixtures.study.summary import JudgedClaim, Summary, parameter_name
 from mixtures.study.tables import Tables
-from mixtures.study.verdict import Judgement
+from mixtures.study.verdict import Judgement, Verdict
 
 _MOST_MESSAGES = 10
+_NUMBER = re.compile(r"[-−+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|[-−+]?\b(?:inf|nan)\b")
 _MEASURES = {
     "bias": "bias",
     "relative_bias": "relative bias",
@@ -46,6 +51,9 @@ _MEASURES = {
 _DIAGNOSTICS = {
     "newton_decrement": "Newton decrement",
     "steps": "steps of the reported run",
+    "short_runs": "short runs from random parameters",
+    "short_runs_collapsed": "short runs dropped, a component collapsed",
+    "starts": "starts",
     "starts_at_best": "starts that reached the best mode",
     "starts_collapsed": "starts dropped, a component collapsed",
     "starts_spurious": "starts that ended in a spurious maximum",
@@ -116,12 +124,13 @@ class Difficulty:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What some fits of a method said, and how many."""
+    """What some fits of a method said, and how many; one of them as an example where the numbers differ."""
 
     method: str
     status: str
     text: str
     n: int
+    is_example: bool
 
 
 def parameter_groups(summary: Summary, condition: Condition) -> list[ParameterGroup]:
@@ -151,7 +160,7 @@ def has_difference(pair: PairSummary, measure: str) -> bool:
 
 
 def has_measure(groups: Iterable[ParameterGroup], attribute: str, measure: str) -> bool:
-    """Whether any method has a measure: `attribute` is "measures" or "converged"."""
+    """Whether any method has a measure: `attribute` is "measures", "converged" or "without_spurious"."""
     return any(measure in getattr(one, attribute) for group in groups for one in group.methods)
 
 
@@ -162,6 +171,11 @@ def differs_when_converged(summary: Summary, condition: Condition) -> bool:
         for one in summary.parameters
         if one.condition == condition
     )
+
+
+def has_spurious(summary: Summary, condition: Condition) -> bool:
+    """Whether some fit of a condition met a spurious maximum."""
+    return any(account.n_spurious for account in summary.accounts if account.condition == condition)
 
 
 def failing_statuses(summary: Summary) -> list[str]:
@@ -216,14 +230,45 @@ def settings(content: Mapping[str, Any]) -> str:
 
 
 def messages(tables: Tables) -> list[Message]:
-    """Count what fits said, failing ones' messages and every fit's warnings; the most frequent first."""
-    counts: Counter[tuple[str, str, str]] = Counter()
+    """Count what fits said, failing ones' messages and every fit's warnings; the most frequent first.
+
+    Texts that differ only in numbers count as one.
+    """
+    kinds: dict[tuple[str, str, str], Counter[str]] = {}
     fits = tables.fits[["method", "status", "error_type", "message", "warnings"]].dropna()
     for method, status, kind, message, warnings in fits.itertuples(index=False, name=None):
         for text in (": ".join(filter(None, (kind, message))), warnings):
             if text:
-                counts[method, status, text] += 1
-    return [Message(*key, n) for key, n in counts.most_common(_MOST_MESSAGES)]
+                kinds.setdefault((method, status, _NUMBER.sub("#", text)), Counter())[text] += 1
+    found = [
+        Message(method, status, next(iter(texts)), texts.total(), len(texts) > 1)
+        for (method, status, _), texts in kinds.items()
+    ]
+    return sorted(found, key=lambda message: -message.n)[:_MOST_MESSAGES]
+
+
+def tally(summary: Summary) -> str:
+    """Say how many claims there are, and how many have each verdict."""
+    counts = Counter(claim.verdict for claim in summary.claims)
+    n = len(summary.claims)
+    verdicts = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict)
+    return f"{n} claim{'' if n == 1 else 's'}: {verdicts}"
+
+
+def levels(summary: Summary) -> dict[str, str]:
+    """Nominal level of the intervals of each method that gave some, as in "95%"."""
+    with_intervals = {one.method for one in summary.parameters if "coverage" in one.measures}
+    return {
+        method.name: _level_of(method) for method in summary.study.method if method.name in with_intervals
+    }
+
+
+def _level_of(method: Method) -> str:
+    """From the method's settings, or its engine's default."""
+    engine: Any = ENGINES.get(method.engine)
+    defaults = {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
+    level = method.settings.get("level", defaults.get("level"))
+    return f"{numbers.number(100 * level)}%" if isinstance(level, int | float) else "unknown"
 
 
 def _say_measure(claim: Claim) -> str:

@@ -297,7 +297,8 @@ def _fit_differences(fits: pd.DataFrame, method: str, versus: str) -> dict[str, 
     for name in FIT_MEASURES:
         if name in fits:
             x, y = a[name].to_numpy(dtype=float), b[name].to_numpy(dtype=float)
-            differences[name] = paired_difference(x, y)
+            with np.errstate(invalid="ignore"):  # of two infinite scores the difference is missing
+                differences[name] = paired_difference(x, y)
             is_infinite = np.isinf(x) | np.isinf(y)
             if is_infinite.any():
                 differences[f"{name}_finite"] = paired_difference(x[~is_infinite], y[~is_infinite])

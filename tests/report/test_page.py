@@ -1,5 +1,11 @@
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from mixtures.model.fit import Diagnostic
 from mixtures.report import numbers
 from mixtures.report.page import render_study, write_study_report
 from mixtures.study.store import Store
@@ -49,14 +55,89 @@ def test_verdicts_come_before_everything_else(page):
 def test_the_accounting_counts_every_fit(store, page):
     for account in summarise(store).accounts:
         cells = [str(n) for n in (account.n_planned, account.n_attempted, account.n_estimates)]
-        assert any(row[-9:-6] == cells or row[-8:-5] == cells for row in page.rows)
+        rows = [row for row in page.rows if row[:4] == [account.method, *cells]]
+        assert {row[-2] for row in rows} == {numbers.MISSING}
+        assert len(rows) == 2
     assert "Not converged" in page.text
     assert "stopped <early>" in page.text
 
 
+def spurious_fit(replicate, method, rng):
+    """A noisy fit; of the first two replicates it met a spurious maximum."""
+    return replace(
+        noisy_fit(replicate, method, rng),
+        warnings=(f"a maximum with log-likelihood {rng.normal():.6f} was set aside",),
+        diagnostics=(Diagnostic("starts_spurious", float(replicate.index < 2)),),
+    )
+
+
+def test_spurious_maxima_are_counted_and_left_out_beside(tmp_path):
+    page = check_page(render_study(make_store(tmp_path, TWO, spurious_fit)))
+    heads = [row for row in page.rows if "Spurious mode set aside" in row]
+    place = heads[0].index("Spurious mode set aside")
+    assert {row[place] for row in page.rows if row[:2] == ["EM", "8"] and len(row) == len(heads[0])} == {"2"}
+    assert "8 fits of this study" in page.text
+    assert page.text.count("Sensitivity: fits without a spurious maximum") == 4
+
+
+def test_messages_that_differ_in_numbers_are_of_one_kind(tmp_path):
+    page = check_page(render_study(make_store(tmp_path, TWO, spurious_fit)))
+    rows = [row for row in page.rows if "was set aside" in row[-1]]
+    assert [row[:3] for row in rows] == [
+        ["EM", "converged", "14"],
+        ["NUTS", "converged", "6"],
+        ["EM", "not converged", "2"],
+        ["NUTS", "not converged", "2"],
+    ]
+    assert all("the numbers differ" in row[-1] for row in rows)
+
+
+def test_coverage_has_its_nominal_level(page, tmp_path):
+    assert any("Coverage of 95% intervals" in row for row in page.rows)
+    assert "Nominal level of the intervals: 95% for NUTS." in page.text
+    other = TWO.replace('engine = "nuts"', 'engine = "nuts"\nlevel = 0.9')
+    assert "Coverage of 90% intervals" in check_page(render_study(make_store(tmp_path, other))).text
+
+
+def test_infinite_scores_stand_beside_finite_ones(tmp_path):
+    def fit(replicate, method, rng):
+        noisy = noisy_fit(replicate, method, rng)
+        if replicate.index != 1:
+            return noisy
+        with np.errstate(divide="ignore"):
+            return replace(noisy, log_responsibilities=np.log(np.eye(2)[1 - noisy.assignments]))
+
+    store = make_store(tmp_path, TWO, fit)
+    page = check_page(render_study(store))
+    one = summarise(store).fits[0]
+    finite = one.measures["log_score_finite"]
+    assert finite.n == 7
+    assert any(f"1 infinite, else {numbers.estimate(finite)} n = 7" in row for row in page.rows)
+
+
+def test_the_verdicts_are_counted(page):
+    assert "3 claims: 1 supported, 1 refuted, 1 inconclusive" in page.text
+
+
+def test_the_calibration_of_the_oracle_is_drawn(store):
+    (svg,) = re.findall(
+        r'<svg[^>]*aria-label="apart[^"]*calibration.*?</svg>', render_study(store), re.DOTALL
+    )
+    assert ">oracle</text>" in svg
+    assert "oracle" in {one.method for one in summarise(store).calibration}
+
+
+def test_runs_that_are_not_recorded_are_said_not_to_be(tmp_path):
+    store = make_store(tmp_path, TWO)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(store.manifest() | {"runs": []}), encoding="utf-8")
+    assert "not recorded" in check_page(render_study(store)).text
+
+
 def test_diagnostics_are_summarised(page):
-    row = page.row("apart, n = 60", "NUTS", "worst R-hat of the gate")
-    assert row[3:] == ["4", "1", "1.002", "1.003"]
+    first, second = (row for row in page.rows if row[:2] == ["NUTS", "worst R-hat of the gate"])
+    assert first[2:] == second[2:] == ["4", "1", "1.002", "1.003"]
+    assert page.rows[page.rows.index(first) - 1] == ["apart, n = 60"]
 
 
 def test_recovery_tables_hold_the_numbers_of_the_summary(store, page):
