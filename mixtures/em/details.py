@@ -53,6 +53,11 @@ class EMDetails:
     spurious_log_likelihood: float
     log_likelihoods: Array
 
+    @property
+    def has_higher_spurious(self) -> bool:
+        """Whether a spurious maximum with a higher likelihood than the reported one was met."""
+        return len(self.trace) > 0 and self.spurious_log_likelihood > self.trace[-1]
+
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Return the numbers that a study keeps of each fit."""
         decrement = np.nan if self.certificate is None else self.certificate.newton_decrement
@@ -65,6 +70,7 @@ class EMDetails:
             "starts_at_best": self.n_reached_best,
             "starts_collapsed": self.n_collapsed,
             "starts_spurious": self.n_spurious,
+            "spurious_set_aside": self.has_higher_spurious,
         }
         return tuple(Diagnostic(name, float(value)) for name, value in values.items())
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mixtures.em.information import certify
 from mixtures.em.loop import Run, run
 from mixtures.em.modes import SliverRule
 from mixtures.em.starts import Start, draw_start
@@ -110,7 +111,7 @@ class Search:
 
     def from_start(self, start: NormalMixture) -> Modes:
         """Find the mode that one start leads to."""
-        return self._sort_out([self._run(start, self.tolerance)])
+        return self._sort_out([self._settle(self._run(start, self.tolerance))])
 
     def from_starts(
         self, starts: Sequence[NormalMixture], short: Sequence[Run] = (), n_kept: int = 0
@@ -132,16 +133,36 @@ class Search:
         spurious = max((one for one in short if self._is_spurious(one)), key=_height, default=None)
         return kept if spurious is None or spurious in kept else [*kept[:-1], spurious]
 
+    def _settle(self, run: Run) -> Run:
+        """Go on with a finished run until it is certified as a maximum, or its steps are used up.
+
+        A mode that converges fast can hide a slow one from the extrapolation of the trace.
+        """
+        while run.collapse is None and len(run.trace) <= self.max_iter:
+            if certify(run.mixture, self.x, self.spec.covariance).is_maximum:
+                break
+            further = self._run(run.mixture, self.tolerance, earlier=run.trace[:-1].tolist())
+            if len(further.trace) <= len(run.trace) + 2:  # nothing left that floating point can show
+                return further
+            run = further
+        return run
+
     def _finish(self, runs: list[Run], places: list[int]) -> None:
-        """Finish, in place, the runs that may be the best of `places`, one for each mode."""
+        """Finish, in place, the runs that may be the best of `places`, one for each mode.
+
+        `places` are those of sound runs, or those of spurious ones; a run that ends as the other kind
+        stands for no other.
+        """
         finished: list[Run] = []
         for i in sorted(places, key=lambda i: runs[i].forecast, reverse=True):
-            highest = max((one.log_likelihood for one in finished if self._is_sound(one)), default=-math.inf)
+            highest = max((one.log_likelihood for one in finished), default=-math.inf)
             if runs[i].forecast < highest - _SLACK:
                 break
             if not any(self._is_same_mode(runs[i], one) for one in finished):
-                runs[i] = self._go_on(runs[i], self.tolerance)
-                finished.append(runs[i])
+                was_sound = self._is_sound(runs[i])
+                runs[i] = self._settle(self._go_on(runs[i], self.tolerance))
+                if runs[i].collapse is None and self._is_sound(runs[i]) == was_sound:
+                    finished.append(runs[i])
 
     def _sort_out(self, runs: list[Run]) -> Modes:
         spurious = [one for one in runs if self._is_spurious(one)]

@@ -57,6 +57,7 @@ _DIAGNOSTICS = {
     "starts_at_best": "starts that reached the best mode",
     "starts_collapsed": "starts dropped, a component collapsed",
     "starts_spurious": "starts that ended in a spurious maximum",
+    "spurious_set_aside": "higher spurious maximum set aside (1: yes)",
     "rhat": "worst R-hat of the gate",
     "ess_bulk": "smallest bulk ESS of the gate",
     "ess_tail": "smallest tail ESS of the gate",
@@ -174,7 +175,7 @@ def differs_when_converged(summary: Summary, condition: Condition) -> bool:
 
 
 def has_spurious(summary: Summary, condition: Condition) -> bool:
-    """Whether some fit of a condition met a spurious maximum."""
+    """Whether some fit of a condition set a higher, spurious maximum aside."""
     return any(account.n_spurious for account in summary.accounts if account.condition == condition)
 
 

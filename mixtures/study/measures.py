@@ -35,7 +35,7 @@ from mixtures.study.tables import Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-_SPURIOUS = "starts_spurious"  # the diagnostic that counts spurious maxima
+_SPURIOUS = "spurious_set_aside"  # the diagnostic that is 1 where a higher, spurious maximum was met
 _ORACLE_MEASURES = ("log_score", "brier", "error_rate", "adjusted_rand_index", "calibration_error")
 
 
@@ -54,7 +54,7 @@ class Account:
     n_warned : int
         Fits that carry a warning.
     n_spurious : int or None
-        Fits of which a start ended in a spurious maximum; None where the engine has no such rule.
+        Fits where a higher, spurious maximum was set aside; None where the engine has no such rule.
     """
 
     condition: Condition
@@ -81,7 +81,7 @@ class ParameterSummary:
     converged : dict of str to Measure
         The same over converged fits only.
     without_spurious : dict of str to Measure
-        The same over fits of which no start ended in a spurious maximum.
+        The same over fits where no higher, spurious maximum was set aside.
     """
 
     condition: Condition
@@ -99,7 +99,7 @@ class ParameterSummary:
 class FitSummary:
     """Measures of one method in one condition that are one number a fit.
 
-    Over every fit, the converged, and those of which no start ended in a spurious maximum.
+    Over every fit, the converged, and those where no higher, spurious maximum was set aside.
     `method` is "oracle" for the scores of the soft assignments at the true parameters, on the
     replicates of the first method. Where some scores are infinite, and so their mean, the mean of the
     others has the measure's name followed by "_finite".
@@ -178,7 +178,7 @@ def _count_spurious(method: Method, rows: Tables) -> int | None:
 
 
 def _spurious_replicates(method: Method, rows: Tables) -> set[int]:
-    """Replicates in which a start of the method ended in a spurious maximum."""
+    """Replicates in which the method set a higher, spurious maximum aside."""
     named = rows.diagnostics[rows.diagnostics["name"] == _SPURIOUS]
     return set(named.loc[(named["method"] == method.name) & (named["value"] > 0), "replicate"])
 
@@ -244,7 +244,7 @@ def measure_fits(study: Study, condition: Condition, rows: Tables) -> Iterator[F
 
 
 def _parts(method: Method, fits: pd.DataFrame, rows: Tables) -> tuple[pd.DataFrame, ...]:
-    """All fits of a method, the converged ones, and those of which no start was spurious."""
+    """All fits of a method, the converged ones, and those where no spurious maximum was set aside."""
     is_spurious = fits["replicate"].isin(_spurious_replicates(method, rows))
     return fits, fits[fits["status"] == Status.CONVERGED], fits[~is_spurious]
 

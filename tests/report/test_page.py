@@ -67,7 +67,7 @@ def spurious_fit(replicate, method, rng):
     return replace(
         noisy_fit(replicate, method, rng),
         warnings=(f"a maximum with log-likelihood {rng.normal():.6f} was set aside",),
-        diagnostics=(Diagnostic("starts_spurious", float(replicate.index < 2)),),
+        diagnostics=(Diagnostic("spurious_set_aside", float(replicate.index < 2)),),
     )
 
 
@@ -77,7 +77,7 @@ def test_spurious_maxima_are_counted_and_left_out_beside(tmp_path):
     place = heads[0].index("Spurious mode set aside")
     assert {row[place] for row in page.rows if row[:2] == ["EM", "8"] and len(row) == len(heads[0])} == {"2"}
     assert "8 fits of this study" in page.text
-    assert page.text.count("Sensitivity: fits without a spurious maximum") == 4
+    assert page.text.count("Sensitivity: fits that set no spurious maximum aside") == 4
 
 
 def test_messages_that_differ_in_numbers_are_of_one_kind(tmp_path):

@@ -311,7 +311,7 @@ def test_fits_with_a_spurious_maximum_are_counted_and_left_out_beside(tmp_path, 
     def sometimes(self, spec, x, rng):
         fit = original(self, spec, x, rng)
         calls.append(fit)
-        return replace(fit, diagnostics=(Diagnostic("starts_spurious", float(len(calls) % 3 == 0)),))
+        return replace(fit, diagnostics=(Diagnostic("spurious_set_aside", float(len(calls) % 3 == 0)),))
 
     calls, original = [], engines.Halves.fit
     monkeypatch.setattr(engines.Halves, "fit", sometimes)
