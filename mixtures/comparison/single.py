@@ -35,12 +35,15 @@ class KnownGroups:
         Groups of each component, joined by +; empty where groups are not the components.
     components : (n,) array of int or None
         Component that each observation's group makes up, from 0; -1 where it is not known.
+    is_assumed : bool
+        Whether groups are taken to be the components because there are as many, unsaid by the user.
     """
 
     names: tuple[str, ...]
     labels: Integers
     component_names: tuple[str, ...] = ()
     components: Integers | None = None
+    is_assumed: bool = False
 
     @classmethod
     def of(
@@ -77,7 +80,8 @@ class KnownGroups:
         component_of = np.full(len(names) + 1, UNLABELLED)  # the last entry is that of the label -1
         for j, part in enumerate(parts):
             component_of[[names.index(name) for name in part]] = j
-        return cls(names, labels, tuple("+".join(part) for part in parts), component_of[labels])
+        component_names = tuple("+".join(part) for part in parts)
+        return cls(names, labels, component_names, component_of[labels], is_assumed=groups is None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

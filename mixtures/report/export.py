@@ -16,7 +16,7 @@ from mixtures.model.arrays import Array, Integers
 from mixtures.model.fit import Fit, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
 from mixtures.report.data_fit import DataFit, em_details, invariant_rows, parameter_rows, posterior_of
-from mixtures.report.files import write_text, write_with
+from mixtures.report.files import forget_files, write_text, write_with
 from mixtures.report.fit_page import render_fit
 from mixtures.study.environment import environment
 
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from mixtures.bayes.posterior import Posterior
 
+FILES = ("assignments.csv", "posterior.nc", "report.html", "fit.json")
 _MOST_NUMBERS = 20_000_000  # of a pointwise log-likelihood in posterior.nc: 160 MB
 
 
 def write_fit(folder: str | Path, result: DataFit) -> list[Path]:
     """Write `assignments.csv`, `fit.json`, `report.html` and, where there are draws, `posterior.nc`.
 
-    Each file is there whole or not at all.
+    They replace those of an earlier fit in the folder, and are there all or not at all.
 
     Parameters
     ----------
@@ -51,16 +52,20 @@ def write_fit(folder: str | Path, result: DataFit) -> list[Path]:
     """
     folder = Path(folder)
     account = as_json(result)
-    paths = [folder / name for name in ("assignments.csv", "fit.json", "report.html")]
-    write_text(paths[0], assignments(result).to_csv(index=False, lineterminator="\n"))
-    write_text(paths[1], json.dumps(account, indent=2, allow_nan=False) + "\n")
-    write_text(paths[2], render_fit(result, account["environment"]))
-    for fit, order in zip(result.fits, result.orders, strict=True):
-        posterior = posterior_of(fit)
-        if posterior is not None:
-            paths.append(folder / "posterior.nc")
-            write_with(paths[-1], partial(_datatree(posterior, order).to_netcdf, engine="h5netcdf"))
-    return paths
+    forget_files(folder, FILES)  # none of an earlier fit stays beside those of this one
+    try:
+        write_text(folder / "assignments.csv", assignments(result).to_csv(index=False, lineterminator="\n"))
+        for fit, order in zip(result.fits, result.orders, strict=True):
+            posterior = posterior_of(fit)
+            if posterior is not None:
+                tree = _datatree(posterior, order)
+                write_with(folder / "posterior.nc", partial(tree.to_netcdf, engine="h5netcdf"))
+        write_text(folder / "report.html", render_fit(result, account["environment"]))
+        write_text(folder / "fit.json", json.dumps(account, indent=2, allow_nan=False) + "\n")
+    except BaseException:  # an interrupt too leaves no part of the set
+        forget_files(folder, FILES)
+        raise
+    return [folder / name for name in FILES if (folder / name).exists()]
 
 
 def assignments(result: DataFit) -> pd.DataFrame:
@@ -218,6 +223,8 @@ def _known(result: DataFit) -> dict[str, Any] | None:
         "column": result.label_column,
         "groups": list(known.names),
         "components": list(known.component_names) or None,
+        "is_assumed": known.is_assumed,
+        "n_unlabelled": int((known.labels < 0).sum()),
         "scores": [_score(score) for score in result.scores],
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mixtures.model.files import replacing
@@ -43,3 +43,14 @@ def check_folder(folder: Path) -> None:
     probe = folder / f".{os.getpid()}.probe"
     write_text(probe, "")
     probe.unlink()
+
+
+def forget_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of these names where they are there; ValueError naming the folder where it forbids."""
+    try:
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+    except NotADirectoryError:
+        return  # there is no such folder, and so no such file
+    except OSError as error:
+        raise ValueError(f"{folder}: the folder must be writable; {error.strerror or error}") from None

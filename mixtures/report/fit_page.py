@@ -64,6 +64,7 @@ def render_fit(result: DataFit, versions: dict[str, Any]) -> str:
             if nuts is None or posterior is None
             else parameter_rows(posterior, result.orders[nuts]),
             pictures=_pictures(result),
+            n_unlabelled=0 if result.known is None else int((result.known.labels < 0).sum()),
         )
     )
 

@@ -19,6 +19,7 @@ from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.model.spec import MixtureSpec
+from mixtures.report import export
 from mixtures.report.data_fit import DataFit
 from mixtures.report.export import as_json, assignments, write_fit
 from report.pages import check_page
@@ -171,8 +172,8 @@ def test_the_page_says_that_a_mapping_is_chosen_on_the_labels(tmp_path, data, fi
 def test_fits_without_estimates_leave_files_too(tmp_path, data):
     failed = Fit("EM", MixtureSpec(2), Status.DEGENERATE, message="all starts collapsed")
     paths = write_fit(tmp_path, result_of(data, [failed]))
-    assert [path.name for path in paths] == ["assignments.csv", "fit.json", "report.html"]
-    page = check_page(paths[2].read_text(encoding="utf-8"))
+    assert [path.name for path in paths] == ["assignments.csv", "report.html", "fit.json"]
+    page = check_page(paths[1].read_text(encoding="utf-8"))
     assert "No fit has an estimate" in page.text
     assert "all starts collapsed" in page.text
 
@@ -225,8 +226,8 @@ def sampled(data):
 def test_draws_are_left_in_the_common_order(tmp_path, data, fits, sampled):
     result = result_of(data, [fits[0], sampled])
     paths = write_fit(tmp_path, result)
-    assert paths[-1].name == "posterior.nc"
-    tree = xr.open_datatree(paths[-1], engine="h5netcdf")
+    assert paths[1].name == "posterior.nc"
+    tree = xr.open_datatree(paths[1], engine="h5netcdf")
     np.testing.assert_array_equal(tree["posterior"]["means"], sampled.details.means[..., ::-1])
     np.testing.assert_array_equal(tree["posterior"]["component"], [0, 1])
     assert set(tree.children) == {"posterior", "sample_stats", "observed_data", "log_likelihood"}
@@ -247,3 +248,25 @@ def test_diagnostics_follow_the_common_order(tmp_path, data, fits, sampled):
     assert page.row("mean 1", f"{by_name['mean 1']:.3f}")
     assert "90% interval" in page.text
     assert "2 chains of 60 draws; 0 divergent" in page.text
+
+
+def test_no_file_of_an_earlier_fit_stays(tmp_path, data, fits):
+    (tmp_path / "posterior.nc").write_text("of other data", encoding="utf-8")
+    (tmp_path / "mine.txt").write_text("not ours", encoding="utf-8")
+    write_fit(tmp_path, result_of(data, fits[:1]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "assignments.csv",
+        "fit.json",
+        "mine.txt",
+        "report.html",
+    ]
+
+
+def test_an_interrupt_while_writing_leaves_nothing(tmp_path, data, fits, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "render_fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_fit(tmp_path, result_of(data, fits[:1]))
+    assert list(tmp_path.iterdir()) == []
