@@ -233,6 +233,12 @@ def _say_fit(result: DataFit, paths: list[Path]) -> None:
     _print_table(["", *methods], fit_rows(result))
     if result.scores:
         _print_table(["against known groups", *(score.method for score in result.scores)], score_rows(result))
+        if result.known is not None and result.known.components is not None:
+            assumed = "; groups are taken to be the components, of which there are as many"
+            click.echo(
+                "the order of the components was chosen on these groups"
+                + (assumed if result.known.is_assumed else "")
+            )
     for fit in result.fits:
         for note in [fit.message, *fit.warnings]:
             if note:
