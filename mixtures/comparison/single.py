@@ -134,8 +134,9 @@ def common_order(fits: Sequence[Fit], x: Array, known: KnownGroups | None = None
     """Return, for each fit, the permutation that puts its components in an order common to all.
 
     The first fit with an estimate is ordered by its first means or, where known groups make up the
-    components, aligned to the mixture that the labelled data themselves are. Every other fit is
-    aligned to the first directly. A fit without an estimate keeps its order.
+    components, aligned to the mixture that the labelled data themselves are, or, where a group has
+    too few data for that, by the labels' own soft assignments. Every other fit is aligned to the
+    first directly. A fit without an estimate keeps its order.
 
     Parameters
     ----------
@@ -145,20 +146,35 @@ def common_order(fits: Sequence[Fit], x: Array, known: KnownGroups | None = None
     known : KnownGroups, optional
     """
     identity = [np.arange(fit.spec.n_components) for fit in fits]
-    estimates = [fit.estimate for fit in fits if fit.estimate is not None]
-    if not estimates:
+    first = next((fit for fit in fits if fit.estimate is not None), None)
+    if first is None or first.estimate is None:
         return tuple(identity)
-    labelled = None
-    if known is not None and known.components is not None:
-        labelled = labelled_mixture(x, known.components, len(identity[0]))
-    if labelled is None:
-        reference = estimates[0].permuted(np.argsort(estimates[0].means[:, 0], kind="stable"))
-    else:
-        reference = estimates[0].permuted(align(labelled, estimates[0]).permutation)
+    reference = first.estimate.permuted(_order_of(first, first.estimate, x, known))
     return tuple(
         own if fit.estimate is None else align(reference, fit.estimate).permutation
         for fit, own in zip(fits, identity, strict=True)
     )
+
+
+def _order_of(fit: Fit, estimate: NormalMixture, x: Array, known: KnownGroups | None) -> Integers:
+    if known is None or known.components is None:
+        return np.argsort(estimate.means[:, 0], kind="stable")
+    labelled = labelled_mixture(x, known.components, estimate.n_components)
+    if labelled is not None:
+        return align(labelled, estimate).permutation
+    return _order_by_assignments(fit, known.components)
+
+
+def _order_by_assignments(fit: Fit, components: Integers) -> Integers:
+    """The order that gives labelled observations the most soft assignment to their own component."""
+    from scipy.optimize import linear_sum_assignment
+
+    if fit.responsibilities is None:
+        return np.arange(fit.spec.n_components)
+    soft = fit.responsibilities
+    sums = np.array([soft[components == j].sum(axis=0) for j in range(soft.shape[1])])
+    order: Integers = linear_sum_assignment(sums, maximize=True)[1]
+    return order
 
 
 def labelled_mixture(x: Array, components: Integers, k: int) -> NormalMixture | None:
