@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from mixtures.bayes.convergence import convergence
 from mixtures.bayes.densities import log_densities
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.model.arrays import Array, freeze
 from mixtures.model.fit import Status
 
-_TAILS = (0.05, 0.95)  # ArviZ's
 _GRID = (0.1, 0.5, 0.9)  # quantiles of the data at which the density is watched
 
 
@@ -42,19 +42,14 @@ class Diagnostics:
     @classmethod
     def of(cls, quantities: Mapping[str, Array]) -> Self:
         """Diagnose draws (c, s) of each quantity."""
-        from arviz_stats.base.array import array_stats
-
-        stats: Any = array_stats  # which ships no types
-        draws = np.stack(list(quantities.values()))
-        axes = {"chain_axis": 1, "draw_axis": 2}
-        with np.errstate(all="ignore"):  # what never varies divides 0 by 0
-            return cls(
-                names=tuple(quantities),
-                rhat=freeze(stats.rhat(draws, **axes)),
-                ess_bulk=freeze(stats.ess(draws, method="bulk", **axes)),
-                ess_tail=freeze(stats.ess(draws, method="tail", prob=_TAILS, **axes)),
-                mcse=freeze(stats.mcse(draws, method="mean", **axes)),
-            )
+        found = convergence(np.stack(list(quantities.values())))
+        return cls(
+            names=tuple(quantities),
+            rhat=freeze(found.rhat),
+            ess_bulk=freeze(found.ess_bulk),
+            ess_tail=freeze(found.ess_tail),
+            mcse=freeze(found.mcse),
+        )
 
 
 @dataclass(frozen=True, slots=True)
