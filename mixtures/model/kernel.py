@@ -1,0 +1,463 @@
+"""The same as `density` in one compiled pass over the data: log-likelihood and weighted moments.
+
+For z_ij = L_j^-1 (x_i - mu_j) with Sigma_j = L_j L_j', one pass gives the log-likelihood and
+
+    N_j = sum_i r_ij,   A_j = sum_i r_ij z_ij,   B_j = sum_i r_ij z_ij z_ij',
+
+which are all that the M-step needs and, by Fisher's identity, the gradient too. In the units of the
+data the moments about the mean are L_j A_j and L_j B_j L_j'.
+
+Observations are taken a block at a time, so that each inner loop is a plain one over a row that stays
+in the cache, which the compiler vectorises. Exponents are measured from the largest of each
+observation, so that nothing overflows; the sums of exponentials of a block, each between 1 and k, are
+multiplied, and one logarithm is taken of the product. Blocks make up chunks of fixed size whose sums
+are added in order: threads change nothing, not even the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from mixtures.model.arrays import Array
+from mixtures.model.compiled import compiled, compiled_sums, compiled_threads
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.spec import Covariance
+
+_CHUNK = 16_384  # observations that a thread takes at a time: 0.1 ms of work
+_BLOCK = 512  # at most; a product of as many numbers up to k must not overflow
+_LARGEST_EXPONENT = 1000  # ... in base 2
+_CACHE = 4096  # numbers that a block may keep in the fastest cache
+_LANES = 16  # a block is a multiple of what the processor takes at once
+
+_LOG_TWO_PI = math.log(2 * math.pi)
+_LOG2_E = 1 / math.log(2)
+# log 2 as a sum of two: the first has so few digits that its product with an exponent is exact.
+_LOG2_HIGH = float.fromhex("0x1.62e42fef00000p-1")
+_LOG2_LOW = float.fromhex("0x1.473de6af278edp-34")
+_ROUNDING = 1.5 * 2.0**52  # adding it rounds to a whole number, in the low bits of the sum
+_UNDERFLOW = -708.0  # exp of less is below the smallest normal number: next to 1 it is nothing
+# exp(r) = 1 + r + r^2 (E2 + E3 r + ...), Chebyshev interpolation on |r| <= log(2) / 2: relative error 3e-18.
+_E2 = float.fromhex("0x1.0000000000011p-1")
+_E3 = float.fromhex("0x1.555555555555ap-3")
+_E4 = float.fromhex("0x1.555555554f0bap-5")
+_E5 = float.fromhex("0x1.111111110f21ep-7")
+_E6 = float.fromhex("0x1.6c16c1880029fp-10")
+_E7 = float.fromhex("0x1.a01a01b1461c5p-13")
+_E8 = float.fromhex("0x1.a01991a10d9aep-16")
+_E9 = float.fromhex("0x1.71ddf56d8deb5p-19")
+_E10 = float.fromhex("0x1.28b4101c77212p-22")
+_E11 = float.fromhex("0x1.af632a0f7e2cep-26")
+# 2 atanh(s) = 2 s + s^3 (L0 + L1 s^2 + ...), likewise on s <= (sqrt 2 - 1) / (sqrt 2 + 1): error 1e-17.
+_L0 = float.fromhex("0x1.5555555555558p-1")
+_L1 = float.fromhex("0x1.9999999995204p-2")
+_L2 = float.fromhex("0x1.2492492e09d4dp-2")
+_L3 = float.fromhex("0x1.c71c62c639fdep-3")
+_L4 = float.fromhex("0x1.7462bd8f7796ep-3")
+_L5 = float.fromhex("0x1.39fd392179a95p-3")
+_L6 = float.fromhex("0x1.2b6688a387e03p-3")
+_MANTISSA = np.int64(52)
+_HALF_ROOT = 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
+
+#: In place of observation weights: every observation counts once.
+UNWEIGHTED = np.empty(0)
+
+_threads = Lock()  # numba's simplest layer of threads cannot be entered twice at once
+
+
+@compiled
+def exp_of_negative(y: float) -> float:
+    """exp(y) for y <= 0, to 2 units in the last place; 3e-308 below -708."""
+    y = max(y, _UNDERFLOW)
+    shifted = y * _LOG2_E + _ROUNDING
+    exponent = shifted - _ROUNDING
+    r = (y - exponent * _LOG2_HIGH) - exponent * _LOG2_LOW
+    r2 = r * r
+    r4 = r2 * r2
+    low = (_E2 + _E3 * r) + (_E4 + _E5 * r) * r2
+    high = ((_E6 + _E7 * r) + (_E8 + _E9 * r) * r2) + (_E10 + _E11 * r) * r4
+    mantissa = 1.0 + (r + r2 * (low + high * r4))
+    scale = np.float64(shifted).view(np.int64) << _MANTISSA
+    return np.int64(np.float64(mantissa).view(np.int64) + scale).view(np.float64)
+
+
+@compiled
+def log_of_sum(s: float) -> float:
+    """log(s) for a normal number s >= 1, to 2 units in the last place of log 2."""
+    bits = np.float64(s).view(np.int64)
+    exponent = (bits - _HALF_ROOT) >> _MANTISSA
+    f = np.int64(bits - (exponent << _MANTISSA)).view(np.float64) - 1.0
+    t = f / (2.0 + f)
+    u = t * t
+    u2 = u * u
+    series = (_L0 + _L1 * u) + (_L2 + _L3 * u) * u2 + ((_L4 + _L5 * u) + _L6 * u2) * (u2 * u2)
+    return exponent * _LOG2_HIGH + (2.0 * t + (t * u * series + exponent * _LOG2_LOW))
+
+
+class Data(NamedTuple):
+    """Observations (n, d), contiguous and read-only, and their weights (n,), or `UNWEIGHTED`."""
+
+    x: Array
+    weights: Array
+
+
+class Theta(NamedTuple):
+    """Log weights (k,), means (k, d), and lower Cholesky factors (k, d, d) of the covariances.
+
+    Where `is_full` is false the factors are diagonal, and no moment off the diagonal is made.
+    """
+
+    log_weights: Array
+    means: Array
+    factors: Array
+    is_full: bool
+
+
+class _Block(NamedTuple):
+    """Room for a block of m observations: rows of numbers that stay in the cache."""
+
+    columns: Array  # (d, m) the observations, a row for each dimension
+    z: Array  # (k, d, m)
+    joint: Array  # (k, m) exponents, then joint densities over the largest, then responsibilities
+    top: Array  # (m,) largest exponent
+    total: Array  # (m,) sum of the exponentials, then what makes them responsibilities
+
+
+@compiled_sums
+def _two_components(x: Array, first: int, last: int, theta: Theta, sums: Array) -> float:
+    """Add the sums of observations (n,) first to last for k = 2, with one exponential each."""
+    m0, m1 = theta.means[0, 0], theta.means[1, 0]
+    i0, i1 = 1.0 / theta.factors[0, 0, 0], 1.0 / theta.factors[1, 0, 0]
+    c0, c1 = _constant(theta, 0), _constant(theta, 1)
+    log_likelihood = 0.0
+    for start in range(first, last, _BLOCK):
+        top, product = 0.0, 1.0
+        n0, n1, a0, a1, b0, b1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(start, min(start + _BLOCK, last)):
+            z0 = (x[i] - m0) * i0
+            z1 = (x[i] - m1) * i1
+            q0 = c0 - 0.5 * z0 * z0
+            q1 = c1 - 0.5 * z1 * z1
+            e = exp_of_negative(-abs(q1 - q0))
+            larger = 1.0 / (1.0 + e)
+            smaller = e * larger
+            top += max(q0, q1)
+            product *= 1.0 + e
+            r0 = larger if q0 >= q1 else smaller
+            r1 = smaller if q0 >= q1 else larger
+            w0 = r0 * z0
+            w1 = r1 * z1
+            n0 += r0
+            n1 += r1
+            a0 += w0
+            a1 += w1
+            b0 += w0 * z0
+            b1 += w1 * z1
+        log_likelihood += top + math.log(product)
+        sums[0, 0] += n0
+        sums[0, 1] += n1
+        sums[1, 0] += a0
+        sums[1, 1] += a1
+        sums[2, 0] += b0
+        sums[2, 1] += b1
+    return log_likelihood
+
+
+@compiled
+def _components(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
+    """Add the sums of observations first to last, for any k and d; `sums` as `moments` has them."""
+    k, d = theta.means.shape
+    size = min(int(_LARGEST_EXPONENT / math.log2(k + 1)), max(_CACHE // (k * d), _LANES), _BLOCK)
+    size -= size % _LANES
+    block = _Block(
+        np.empty((d, size)), np.empty((k, d, size)), np.empty((k, size)), np.empty(size), np.empty(size)
+    )
+    log_likelihood = 0.0
+    for start in range(first, last, size):
+        m = min(size, last - start)
+        _load(data.x, start, m, block.columns)
+        for j in range(k):
+            _measure(block, theta, j, m)
+        _exponentiate(block, k, m)
+        log_likelihood += _close(block, data.weights, start, m)
+        for j in range(k):
+            _add(block, j, m, theta.is_full, sums)
+    return log_likelihood
+
+
+@compiled
+def _load(x: Array, start: int, m: int, columns: Array) -> None:
+    """Turn m observations into rows."""
+    for a in range(len(columns)):
+        column = columns[a]
+        for i in range(m):
+            column[i] = x[start + i, a]
+
+
+@compiled
+def _measure(block: _Block, theta: Theta, j: int, m: int) -> None:
+    """z_ij by forward substitution in L_j z = x - mu_j, and the exponent of the joint density."""
+    z, exponents, top = block.z[j], block.joint[j], block.top
+    constant = _constant(theta, j)
+    for i in range(m):
+        exponents[i] = constant
+    for a in range(len(z)):
+        column, row, mean = block.columns[a], z[a], theta.means[j, a]
+        inverse = 1.0 / theta.factors[j, a, a]
+        for i in range(m):
+            row[i] = column[i] - mean
+        if theta.is_full:
+            for b in range(a):
+                before, entry = z[b], theta.factors[j, a, b]
+                for i in range(m):
+                    row[i] -= entry * before[i]
+        for i in range(m):
+            row[i] *= inverse
+            exponents[i] -= 0.5 * row[i] * row[i]
+    for i in range(m):
+        top[i] = exponents[i] if j == 0 else max(top[i], exponents[i])
+
+
+@compiled
+def _exponentiate(block: _Block, k: int, m: int) -> None:
+    """Joint densities over the largest of each observation, and their sum, between 1 and k."""
+    top, total = block.top, block.total
+    for i in range(m):
+        total[i] = 0.0
+    for j in range(k):
+        joint = block.joint[j]
+        for i in range(m):
+            joint[i] = exp_of_negative(joint[i] - top[i])
+            total[i] += joint[i]
+
+
+@compiled_sums
+def _close(block: _Block, weights: Array, start: int, m: int) -> float:
+    """Log-likelihood of a block; `total` becomes what makes joint densities responsibilities."""
+    top, total = block.top, block.total
+    log_likelihood = 0.0
+    if weights.size:
+        for i in range(m):
+            weight = weights[start + i]
+            log_likelihood += weight * (top[i] + log_of_sum(total[i]))
+            total[i] = weight / total[i]
+        return log_likelihood
+    product = 1.0
+    for i in range(m):
+        log_likelihood += top[i]
+        product *= total[i]
+        total[i] = 1.0 / total[i]
+    return log_likelihood + math.log(product)
+
+
+@compiled_sums
+def _add(block: _Block, j: int, m: int, is_full: bool, sums: Array) -> None:
+    """Add one component's sums over a block."""
+    r, total, d = block.joint[j], block.total, len(block.columns)
+    count = 0.0
+    for i in range(m):
+        r[i] *= total[i]
+        count += r[i]
+    sums[0, j] += count
+    for a in range(d):
+        row = block.z[j, a]
+        first = 0.0
+        for i in range(m):
+            first += r[i] * row[i]
+        sums[1 + a, j] += first
+        for b in range(0 if is_full else a, a + 1):
+            other = block.z[j, b]
+            second = 0.0
+            for i in range(m):
+                second += r[i] * row[i] * other[i]
+            sums[1 + d + a * d + b, j] += second
+
+
+@compiled
+def _constant(theta: Theta, j: int) -> float:
+    """Log of w_j N(mu_j; mu_j, Sigma_j)."""
+    d = theta.means.shape[1]
+    log_det = 0.0
+    for a in range(d):
+        log_det += math.log(theta.factors[j, a, a])
+    return theta.log_weights[j] - log_det - 0.5 * d * _LOG_TWO_PI
+
+
+@compiled
+def _chunk(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
+    """Add the sums of one chunk, by the way that suits its shape."""
+    if len(theta.means) == 2 and data.x.shape[1] == 1 and not data.weights.size:
+        return _two_components(data.x.reshape(data.x.size), first, last, theta, sums)
+    return _components(data, first, last, theta, sums)
+
+
+@compiled
+def moments(data: Data, theta: Theta, sums: Array) -> float:
+    """Total log-likelihood, and the sums N, A and B of every component.
+
+    Parameters
+    ----------
+    data : Data
+    theta : Theta
+    sums : (1 + d + d d, k) array
+        Filled with N, the rows of A and those of B, of which only the lower triangle.
+
+    Returns
+    -------
+    float
+    """
+    n = len(data.x)
+    sums[:] = 0.0
+    if n <= _CHUNK:
+        return _chunk(data, 0, n, theta, sums)
+    log_likelihood = 0.0
+    own = np.empty_like(sums)
+    for first in range(0, n, _CHUNK):
+        own[:] = 0.0
+        log_likelihood += _chunk(data, first, min(first + _CHUNK, n), theta, own)
+        sums += own
+    return log_likelihood
+
+
+@compiled_threads
+def _moments_in_threads(data: Data, theta: Theta, sums: Array) -> float:
+    n, (n_rows, k) = len(data.x), sums.shape
+    n_chunks = (n + _CHUNK - 1) // _CHUNK
+    log_likelihoods = np.empty(n_chunks)
+    own = np.zeros((n_chunks, n_rows, k))
+    for chunk in numba.prange(n_chunks):
+        first = chunk * _CHUNK
+        log_likelihoods[chunk] = _chunk(data, first, min(first + _CHUNK, n), theta, own[chunk])
+    sums[:] = 0.0
+    log_likelihood = 0.0
+    for chunk in range(n_chunks):
+        log_likelihood += log_likelihoods[chunk]
+        sums += own[chunk]
+    return log_likelihood
+
+
+def moments_in_threads(data: Data, theta: Theta, sums: Array) -> float:
+    """`moments`, made by numba's threads; the same bits, whatever their number."""
+    with _threads:
+        return _moments_in_threads(data, theta, sums)
+
+
+@compiled
+def univariate_moments(x: Array, log_weights: Array, means: Array, sds: Array, sums: Array) -> float:
+    """`moments` of a univariate mixture: `x` (n,), parameters (k,), `sums` (3, k) filled with N, A, B."""
+    k = len(means)
+    data = Data(x.reshape((len(x), 1)), np.empty(0))
+    return moments(data, Theta(log_weights, means.reshape((k, 1)), sds.reshape((k, 1, 1)), False), sums)
+
+
+@compiled
+def scatter_about(data: Data, theta: Theta, shifts: Array, scatters: Array) -> None:
+    """Scatter of z_ij about shifts_j, sum_i r_ij (z_ij - shift_j)(z_ij - shift_j)': a second pass.
+
+    `moments` gives it as B_j - N_j shift_j shift_j', which cancels where a mean has moved by many
+    standard deviations. That is rare, so this is a plain loop.
+
+    Parameters
+    ----------
+    data : Data
+    theta : Theta
+    shifts : (k, d) array
+    scatters : (k, d, d) array
+        Filled; only the lower triangle.
+    """
+    k, d = theta.means.shape
+    z = np.empty((k, d))
+    exponents = np.empty(k)
+    scatters[:] = 0.0
+    for i in range(len(data.x)):
+        for j in range(k):
+            exponents[j] = _constant(theta, j) + _exponent(data.x[i], theta, j, z[j])
+        joint = np.exp(exponents - exponents.max())
+        joint *= (data.weights[i] if data.weights.size else 1.0) / joint.sum()
+        for j in range(k):
+            for a in range(d):
+                for b in range(a + 1):
+                    product = (z[j, a] - shifts[j, a]) * (z[j, b] - shifts[j, b])
+                    scatters[j, a, b] += joint[j] * product
+
+
+@compiled
+def _exponent(observation: Array, theta: Theta, j: int, z: Array) -> float:
+    """-z'z / 2 of one observation, by forward substitution."""
+    exponent = 0.0
+    for a in range(len(z)):
+        value = observation[a] - theta.means[j, a]
+        if theta.is_full:
+            for b in range(a):
+                value -= theta.factors[j, a, b] * z[b]
+        z[a] = value / theta.factors[j, a, a]
+        exponent -= 0.5 * z[a] * z[a]
+    return exponent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Log-likelihood and responsibility-weighted moments, in the units of the data.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        Total log-likelihood.
+    counts : (k,) array
+        N_j, the sum of the responsibilities.
+    firsts : (k, d) array
+        sum_i r_ij (x_i - mu_j).
+    seconds : (k, d, d) array
+        sum_i r_ij (x_i - mu_j)(x_i - mu_j)'; for diagonal and spherical covariances only the diagonals.
+    """
+
+    log_likelihood: float
+    counts: Array
+    firsts: Array
+    seconds: Array
+
+
+def weighted_moments(
+    mixture: NormalMixture,
+    x: Array,
+    covariance: Covariance = Covariance.FULL,
+    *,
+    weights: Array = UNWEIGHTED,
+    in_threads: bool = False,
+) -> Moments:
+    """Log-likelihood and responsibility-weighted moments in one pass over the data.
+
+    Parameters
+    ----------
+    mixture : NormalMixture
+    x : (n, d) array
+        Observations.
+    covariance : Covariance
+        Structure of the mixture's covariances.
+    weights : (n,) array, optional
+        How often each observation counts; by default once.
+    in_threads : bool
+        Whether to use numba's threads; the result has the same bits.
+    """
+    (k, d), is_full = mixture.means.shape, covariance in (Covariance.FULL, Covariance.TIED)
+    factors = np.linalg.cholesky(mixture.covariances)
+    with np.errstate(divide="ignore"):
+        theta = Theta(np.log(mixture.weights), mixture.means.copy(), factors, is_full)
+    data, sums = as_data(x, weights), np.empty((1 + d + d * d, k))
+    log_likelihood = (moments_in_threads if in_threads else moments)(data, theta, sums)
+    lower = sums[1 + d :].T.reshape(k, d, d)
+    seconds = lower + np.tril(lower, -1).mT
+    firsts = np.einsum("jab,jb->ja", factors, sums[1 : 1 + d].T)
+    return Moments(float(log_likelihood), sums[0], firsts, factors @ seconds @ factors.mT)
+
+
+def as_data(x: Array, weights: Array = UNWEIGHTED) -> Data:
+    """Return observations (n, d) as kernels are compiled for them: contiguous and read-only, x alone."""
+    view = np.ascontiguousarray(x).view()
+    view.flags.writeable = False
+    return Data(view, np.array(weights))
