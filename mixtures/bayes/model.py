@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 #: A variable of PyMC's, which ships no types.
 type Variable = Any
 
+#: How the likelihood is computed: in one compiled pass over the data, or by PyMC's own graph.
+Likelihood = Literal["fused", "pymc"]
 
-def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Model:
+
+def build_model(
+    spec: MixtureSpec, prior: Prior | None, x: ArrayLike, *, likelihood: Likelihood = "fused"
+) -> pm.Model:
     """Build the PyMC model of a univariate mixture of normals.
 
     Users see `weights`, `means` and `sds`, each with dimension `component` and in the units of the
@@ -37,6 +42,9 @@ def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Mode
         None means `Prior.weakly_informative`.
     x : (n,) or (n, 1) array_like
         Observations.
+    likelihood : "fused" or "pymc"
+        "fused" computes the log-likelihood and its gradient in one compiled pass over the data; "pymc"
+        is PyMC's own `NormalMixture`. They are the same density, and both work with all of PyMC.
 
     Returns
     -------
@@ -49,10 +57,14 @@ def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Mode
     TypeError
         If `spec` is not a MixtureSpec, `prior` not a Prior, or `x` does not hold numbers.
     ValueError
-        If `spec` or `x` is not supported, or the prior has another number of components.
+        If `spec`, `x` or `likelihood` is not supported, or the prior has another number of components.
     """
     import pymc as pm
 
+    from mixtures.bayes.likelihood import log_density
+
+    if likelihood not in get_args(Likelihood):
+        raise ValueError(f"likelihood must be fused or pymc; got {likelihood!r}")
     values = as_univariate(spec, prior, x)
     k, prior = spec.n_components, resolve_prior(spec, prior, values)
     with pm.Model(coords={"component": np.arange(k)}) as model:
@@ -61,7 +73,12 @@ def build_model(spec: MixtureSpec, prior: Prior | None, x: ArrayLike) -> pm.Mode
         location, unit = data["location"], data["unit"]
         means = pm.Deterministic("means", location + unit * _standard_means(k, prior, data), dims="component")
         sds = pm.Deterministic("sds", unit * _standard_sds(prior, data), dims="component")
-        pm.NormalMixture("obs", weights, means, sds, observed=data["x"], dims="observation")
+        observed = {"observed": data["x"], "dims": "observation"}
+        if likelihood == "fused":
+            own = {"dist": _normal_mixture, "logp": log_density, "class_name": "NormalMixture"}
+            pm.CustomDist("obs", weights, means, sds, **own, **observed)
+        else:
+            pm.NormalMixture("obs", weights, means, sds, **observed)
     return model
 
 
@@ -144,3 +161,9 @@ def _standard_sds(prior: Prior, data: dict[str, Variable]) -> Variable:
         case InverseGamma():
             shape, scale = data["variances_shape"], data["variances_scale"] / unit**2
             return pm.math.sqrt(pm.InverseGamma("standard_variances", shape, scale, dims="component"))
+
+
+def _normal_mixture(weights: Variable, means: Variable, sds: Variable, size: Variable) -> Variable:
+    import pymc as pm
+
+    return pm.NormalMixture.dist(weights, means, sds, size=size)

@@ -1,13 +1,14 @@
 """The PyMC model against the prior and the likelihood in plain numpy."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 
 from mixtures.bayes.compile import unconstrained
 from mixtures.bayes.model import build_model
-from mixtures.model.density import log_likelihood
+from mixtures.model.density import log_density, log_likelihood
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Dirichlet, HalfNormal, InverseGamma, LogNormal, Normal, Prior
 from mixtures.model.scale import Scale
@@ -147,24 +148,95 @@ def test_prior_predictive_draws_follow_the_prior():
     np.testing.assert_allclose(drawn["sds"].mean(("chain", "draw")), half, atol=5 * error)
 
 
-@pytest.mark.slow
-def test_pymc_users_sample_predict_and_evaluate():
+ORDERED = Prior(Dirichlet(5), Normal(0, 5), HalfNormal(2), ordered=True)
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """Sample a model as PyMC's users do, 2 chains of 50 draws."""
     import pymc as pm
 
-    prior = Prior(Dirichlet(5), Normal(0, 5), HalfNormal(2), ordered=True)
-    start = {"standard_means": [-0.8, 0.8]}
-    with build_model(MixtureSpec(2), prior, X):
-        tree = pm.sample(
-            50, tune=100, chains=2, cores=1, initvals=start, random_seed=3, progressbar=False, quiet=True
-        )
+    settings = {"tune": 100, "chains": 2, "cores": 1, "initvals": {"standard_means": [-0.8, 0.8]}}
+    with build_model(MixtureSpec(2), ORDERED, X) as model:
+        tree = pm.sample(50, **settings, random_seed=3, progressbar=False, quiet=True)
         pm.compute_log_likelihood(tree, progressbar=False)
-        predicted = pm.sample_posterior_predictive(tree, random_seed=4, progressbar=False)
-    assert predicted.posterior_predictive["obs"].shape == (2, 50, len(X))
-    draw = tree.posterior.isel(chain=1, draw=7)
-    assert draw["means"][0] < draw["means"][1]
-    theta = NormalMixture.univariate(draw["weights"].values, draw["means"].values, draw["sds"].values ** 2)
-    pointwise = tree.log_likelihood["obs"].isel(chain=1, draw=7)
-    assert float(pointwise.sum()) == pytest.approx(log_likelihood(theta, X), rel=1e-10)
+    return model, tree
+
+
+def mixture_at(draw):
+    return NormalMixture.univariate(draw["weights"].values, draw["means"].values, draw["sds"].values ** 2)
+
+
+@pytest.mark.slow
+class TestUsersOfPyMC:
+    def test_sample_and_evaluate(self, sampled):
+        tree = sampled[1]
+        draw = tree.posterior.isel(chain=1, draw=7)
+        assert draw["means"][0] < draw["means"][1]
+        pointwise = tree.log_likelihood["obs"].isel(chain=1, draw=7)
+        np.testing.assert_allclose(pointwise, log_density(mixture_at(draw), X), rtol=1e-10)
+
+    def test_cross_validate(self, sampled):
+        import arviz as az
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # so few draws
+            left_out = az.loo(sampled[1], pointwise=True)
+        pointwise = sampled[1].log_likelihood["obs"]
+        assert left_out.elpd_i.shape == X.shape
+        assert left_out.elpd < float(np.log(np.exp(pointwise).mean(("chain", "draw"))).sum())
+
+    def test_predict_other_numbers_of_observations(self, sampled):
+        import pymc as pm
+
+        model, tree = sampled
+        with model.copy():
+            pm.set_data({"x": np.zeros(2000)})
+            predicted = pm.sample_posterior_predictive(tree, random_seed=4, progressbar=False)
+        drawn = predicted.posterior_predictive["obs"]
+        assert drawn.shape == (2, 50, 2000)
+        means = (tree.posterior["weights"] * tree.posterior["means"]).sum("component")
+        error = drawn.std("observation") / math.sqrt(2000)
+        assert (np.abs(drawn.mean("observation") - means) < 4.5 * error).all()  # of 100: 0.07% false alarms
+
+
+def test_prior_predictive_draws_need_no_data():
+    import pymc as pm
+
+    with build_model(MixtureSpec(2), ORDERED, X):
+        pm.set_data({"x": np.zeros(3)})
+        tree = pm.sample_prior_predictive(20, random_seed=1, compile_kwargs={"mode": MODE})
+    assert tree.prior_predictive["obs"].shape == (1, 20, 3)
+
+
+def test_interventions_and_conditions_on_free_variables():
+    import pymc as pm
+
+    model = build_model(MixtureSpec(2), ORDERED, X)
+    theta = NormalMixture.univariate([0.7, 0.3], [0.1, 4.2], [1.0, 4.0])
+    unit = X.std()
+    fixed = {"standard_sds": theta.sds[:, 0] / unit}
+    point = point_of(model, theta, X)
+    del point["standard_sds_log__"]
+    conditioned = pm.observe(model, fixed)
+    intervened = pm.do(model, fixed)
+    prior = ORDERED.sds.log_density(theta.sds[:, 0]).sum() + 2 * math.log(unit)
+    whole = expected_log_density(ORDERED, theta, X) - np.log(fixed["standard_sds"]).sum()
+    assert conditioned.compile_logp(mode=MODE)(point) == pytest.approx(whole, rel=1e-10)
+    assert intervened.compile_logp(mode=MODE)(point) == pytest.approx(whole - prior, rel=1e-10)
+
+
+def test_the_mode_from_a_start():
+    import pymc as pm
+
+    model = build_model(MixtureSpec(2), ORDERED, X)
+    start = {"standard_means": np.array([-0.8, 0.8])}
+    settings = {"initvals": start, "jitter": False, "return_inferencedata": False, "progressbar": False}
+    found = pm.find_MAP(model=model, compile_kwargs={"mode": MODE}, **settings)
+    gradient = model.compile_dlogp(jacobian=False, mode=MODE)(
+        {name: found[name] for name in free_names(model)}
+    )
+    np.testing.assert_allclose(gradient, 0, atol=1e-3)
 
 
 BAD = [
@@ -182,6 +254,11 @@ BAD = [
     (MixtureSpec(2), None, [1.0, np.nan], ValueError, "x must be finite"),
     (2, None, X, TypeError, "spec must be a MixtureSpec; got int"),
 ]
+
+
+def test_other_likelihoods_are_refused():
+    with pytest.raises(ValueError, match="likelihood must be fused or pymc; got 'fast'"):
+        build_model(MixtureSpec(2), None, X, likelihood="fast")
 
 
 @pytest.mark.parametrize(("spec", "prior", "x", "error", "message"), BAD)
