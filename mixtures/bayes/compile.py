@@ -1,4 +1,4 @@
-"""One compiled sampler for many data sets: the only place that knows nutpie's inside.
+"""One compiled sampler for many data sets: the only place that runs nutpie.
 
 A sampler is compiled once per process for each number of components, family of prior and order
 restriction, and kept for the life of the process (a few hundred MB each). Compiled samplers cannot
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mixtures.bayes.callbacks import compile_model
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.model import build_model, model_data
 from mixtures.model.arrays import Array
@@ -179,11 +180,9 @@ def unconstrained(start: NormalMixture, names: list[str]) -> Array:
 
 
 def _compile(spec: MixtureSpec, prior: Prior, x: Array) -> Any:
-    import nutpie
-
     model = build_model(spec, prior, x)
     model.check_bounds = False  # scales are positive by construction; a tenth faster
-    return nutpie.compile_pymc_model(model, var_names=_PARAMETERS)
+    return compile_model(model, _PARAMETERS)
 
 
 def _initial_point_func(compiled: Any, start: Start) -> Callable[[int], Array]:

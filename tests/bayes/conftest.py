@@ -28,14 +28,21 @@ def spec():
     return MixtureSpec(2)
 
 
+TRUTH = NormalMixture.univariate([0.6, 0.4], [0, 4], [1, 0.64])
+
+
 @pytest.fixture(scope="session")
 def truth():
-    return NormalMixture.univariate([0.6, 0.4], [0, 4], [1, 0.64])
+    return TRUTH
+
+
+def observations():
+    return simulate(TRUTH, 300, rng=11).x[:, 0]
 
 
 @pytest.fixture(scope="session")
-def x(truth):
-    return simulate(truth, 300, rng=11).x[:, 0]
+def x():
+    return observations()
 
 
 @pytest.fixture(scope="session")
