@@ -118,7 +118,7 @@ class Theta(NamedTuple):
     is_full: bool
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """Room for a block of m observations: rows of numbers that stay in the cache."""
 
     columns: Array  # (d, m) the observations, a row for each dimension
@@ -172,21 +172,40 @@ def _two_components(x: Array, first: int, last: int, theta: Theta, sums: Array) 
 def _components(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
     """Add the sums of observations first to last, for any k and d; `sums` as `moments` has them."""
     k, d = theta.means.shape
-    size = min(int(_LARGEST_EXPONENT / math.log2(k + 1)), max(_CACHE // (k * d), _LANES), _BLOCK)
-    size -= size % _LANES
-    block = _Block(
-        np.empty((d, size)), np.empty((k, d, size)), np.empty((k, size)), np.empty(size), np.empty(size)
-    )
+    block = empty_block(k, d)
+    size = len(block.top)
     log_likelihood = 0.0
     for start in range(first, last, size):
         m = min(size, last - start)
-        _load(data.x, start, m, block.columns)
-        for j in range(k):
-            _measure(block, theta, j, m)
-        _exponentiate(block, k, m)
-        log_likelihood += _close(block, data.weights, start, m)
+        log_likelihood += assign_block(data, start, m, theta, block)
         for j in range(k):
             _add(block, j, m, theta.is_full, sums)
+    return log_likelihood
+
+
+@compiled
+def empty_block(k: int, d: int) -> Block:
+    """Room for as many observations as suit the cache, and a product of their sums of exponentials."""
+    size = min(int(_LARGEST_EXPONENT / math.log2(k + 1)), max(_CACHE // (k * d), _LANES), _BLOCK)
+    size -= size % _LANES
+    return Block(
+        np.empty((d, size)), np.empty((k, d, size)), np.empty((k, size)), np.empty(size), np.empty(size)
+    )
+
+
+@compiled
+def assign_block(data: Data, start: int, m: int, theta: Theta, block: Block) -> float:
+    """Fill z and the responsibilities of m observations; return their log-likelihood."""
+    k = len(theta.means)
+    _load(data.x, start, m, block.columns)
+    for j in range(k):
+        _measure(block, theta, j, m)
+    _exponentiate(block, k, m)
+    log_likelihood = _close(block, data.weights, start, m)
+    for j in range(k):
+        joint = block.joint[j]
+        for i in range(m):
+            joint[i] *= block.total[i]
     return log_likelihood
 
 
@@ -200,7 +219,7 @@ def _load(x: Array, start: int, m: int, columns: Array) -> None:
 
 
 @compiled
-def _measure(block: _Block, theta: Theta, j: int, m: int) -> None:
+def _measure(block: Block, theta: Theta, j: int, m: int) -> None:
     """z_ij by forward substitution in L_j z = x - mu_j, and the exponent of the joint density."""
     z, exponents, top = block.z[j], block.joint[j], block.top
     constant = _constant(theta, j)
@@ -224,7 +243,7 @@ def _measure(block: _Block, theta: Theta, j: int, m: int) -> None:
 
 
 @compiled
-def _exponentiate(block: _Block, k: int, m: int) -> None:
+def _exponentiate(block: Block, k: int, m: int) -> None:
     """Joint densities over the largest of each observation, and their sum, between 1 and k."""
     top, total = block.top, block.total
     for i in range(m):
@@ -237,7 +256,7 @@ def _exponentiate(block: _Block, k: int, m: int) -> None:
 
 
 @compiled_sums
-def _close(block: _Block, weights: Array, start: int, m: int) -> float:
+def _close(block: Block, weights: Array, start: int, m: int) -> float:
     """Log-likelihood of a block; `total` becomes what makes joint densities responsibilities."""
     top, total = block.top, block.total
     log_likelihood = 0.0
@@ -256,12 +275,11 @@ def _close(block: _Block, weights: Array, start: int, m: int) -> float:
 
 
 @compiled_sums
-def _add(block: _Block, j: int, m: int, is_full: bool, sums: Array) -> None:
+def _add(block: Block, j: int, m: int, is_full: bool, sums: Array) -> None:
     """Add one component's sums over a block."""
-    r, total, d = block.joint[j], block.total, len(block.columns)
+    r, d = block.joint[j], len(block.columns)
     count = 0.0
     for i in range(m):
-        r[i] *= total[i]
         count += r[i]
     sums[0, j] += count
     for a in range(d):

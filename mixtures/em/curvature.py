@@ -1,0 +1,300 @@
+"""Gradient, Hessian and outer product of the scores in one compiled pass: `information.curve`, its sums alone.
+
+The coordinates are those of `information`: local, around one mixture, and free of units.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mixtures.em.coordinates import SPHERICAL, TIED, Shape, n_spreads, theta_is_full
+from mixtures.em.mapping import factorise
+from mixtures.model.arrays import Array
+from mixtures.model.compiled import compiled, compiled_sums
+from mixtures.model.kernel import Block, Data, Theta, assign_block, empty_block
+
+
+class Derivatives(NamedTuple):
+    """Sums over the observations at one mixture, p coordinates."""
+
+    gradient: Array  # (p,)
+    hessian: Array  # (p, p)
+    outer: Array  # (p, p), of the scores
+    counts: Array  # (k,) N
+    complete: Array  # (k, q) sum of r t, t being the complete-data score of a component's own coordinates
+    products: Array  # (k, q, q) sum of r t t'
+
+
+@compiled
+def n_local(shape: Shape) -> int:
+    """Number of local coordinates: one weight is not free."""
+    n_covariances = 1 if shape.structure == TIED else shape.k
+    return shape.k - 1 + shape.k * shape.d + n_covariances * n_spreads(shape)
+
+
+@compiled
+def empty_derivatives(shape: Shape) -> Derivatives:
+    """Room for the sums."""
+    p, k, q = n_local(shape), shape.k, shape.d + n_spreads(shape)
+    return Derivatives(
+        np.empty(p), np.empty((p, p)), np.empty((p, p)), np.empty(k), np.empty((k, q)), np.empty((k, q, q))
+    )
+
+
+@compiled
+def place_of(shape: Shape, j: int, own: int) -> int:
+    """Place among all coordinates of one of component j's own: its d means first, then its spreads."""
+    k, d = shape.k, shape.d
+    if own < d:
+        return k - 1 + j * d + own
+    return k - 1 + k * d + (0 if shape.structure == TIED else j * n_spreads(shape)) + own - d
+
+
+@compiled
+def differentiate(data: Data, shape: Shape, theta: Theta, into: Derivatives) -> float:
+    """Fill the derivatives of the log-likelihood at theta, and return the log-likelihood."""
+    k, d = shape.k, shape.d
+    block = empty_block(k, d)
+    size = len(block.top)
+    own = np.empty((d + n_spreads(shape), size))
+    scores = np.empty((len(into.gradient), size))
+    into.outer[:] = 0.0
+    into.counts[:] = 0.0
+    into.complete[:] = 0.0
+    into.products[:] = 0.0
+    weights = np.exp(theta.log_weights)
+    log_likelihood = 0.0
+    for start in range(0, len(data.x), size):
+        m = min(size, len(data.x) - start)
+        log_likelihood += assign_block(data, start, m, theta, block)
+        for j in range(k):
+            _own_scores(block, shape, j, m, own)
+            _add_complete(block.joint[j], own, m, j, into)
+            _spread_scores(block.joint[j], own, shape, j, m, scores)
+        _weight_scores(block.joint, data.weights[start : start + m], weights, m, scores)
+        _add_outer(scores, data.weights[start : start + m], m, into)
+    _assemble_gradient(shape, weights, into)
+    _assemble_hessian(shape, weights, into)
+    return log_likelihood
+
+
+@compiled
+def _own_scores(block: Block, shape: Shape, j: int, m: int, own: Array) -> None:
+    """Complete-data scores of a component: z, and (z' B z - tr B) / 2 for each matrix B of the basis."""
+    d, z = shape.d, block.z[j]
+    row = d
+    for a in range(d):
+        own[a, :m] = z[a, :m]
+        first = a if not theta_is_full(shape) else 0
+        for b in range(first, a + 1):
+            spread, left, right = own[row], z[a], z[b]
+            trace = 0.5 if a == b else 0.0
+            for i in range(m):
+                value = 0.5 * left[i] * right[i] - trace
+                spread[i] = value if shape.structure != SPHERICAL or a == 0 else spread[i] + value
+            if shape.structure != SPHERICAL:
+                row += 1
+
+
+@compiled_sums
+def _add_complete(r: Array, own: Array, m: int, j: int, into: Derivatives) -> None:
+    count = 0.0
+    for i in range(m):
+        count += r[i]
+    into.counts[j] += count
+    for a in range(len(own)):
+        left = own[a]
+        total = 0.0
+        for i in range(m):
+            total += r[i] * left[i]
+        into.complete[j, a] += total
+        for b in range(a + 1):
+            right = own[b]
+            product = 0.0
+            for i in range(m):
+                product += r[i] * left[i] * right[i]
+            into.products[j, a, b] += product
+
+
+@compiled
+def _spread_scores(r: Array, own: Array, shape: Shape, j: int, m: int, scores: Array) -> None:
+    """A component's part of each observation's score."""
+    for a in range(len(own)):
+        row, source = scores[place_of(shape, j, a)], own[a]
+        is_shared = shape.structure == TIED and a >= shape.d and j > 0
+        for i in range(m):
+            row[i] = r[i] * source[i] + (row[i] if is_shared else 0.0)
+
+
+@compiled
+def _weight_scores(responsibilities: Array, counts: Array, weights: Array, m: int, scores: Array) -> None:
+    """r_j - w_j, times the observation's own weight as the other scores are."""
+    for j in range(len(weights) - 1):
+        row, r = scores[j], responsibilities[j]
+        for i in range(m):
+            row[i] = r[i] - (counts[i] * weights[j] if counts.size else weights[j])
+
+
+@compiled_sums
+def _add_outer(scores: Array, counts: Array, m: int, into: Derivatives) -> None:
+    """Add the products of the scores; one observation's count was in each factor and belongs there once."""
+    if counts.size:
+        for row in scores:
+            for i in range(m):
+                row[i] = row[i] / math.sqrt(counts[i]) if counts[i] > 0 else 0.0
+    for a in range(len(scores)):
+        left = scores[a]
+        for b in range(a + 1):
+            right = scores[b]
+            product = 0.0
+            for i in range(m):
+                product += left[i] * right[i]
+            into.outer[a, b] += product
+
+
+@compiled
+def _assemble_gradient(shape: Shape, weights: Array, into: Derivatives) -> None:
+    total = into.counts.sum()
+    into.gradient[:] = 0.0
+    for j in range(shape.k):
+        if j < shape.k - 1:
+            into.gradient[j] = into.counts[j] - total * weights[j]
+        for a in range(into.complete.shape[1]):
+            into.gradient[place_of(shape, j, a)] += into.complete[j, a]
+
+
+@compiled
+def gradient_of(shape: Shape, theta: Theta, sums: Array, gradient: Array) -> None:
+    """Fill the gradient with what the sums of `kernel.moments` say of it."""
+    d, total = shape.d, sums[0].sum()
+    gradient[:] = 0.0
+    for j in range(shape.k):
+        if j < shape.k - 1:
+            gradient[j] = sums[0, j] - total * math.exp(theta.log_weights[j])
+        own = 0
+        for a in range(d):
+            gradient[place_of(shape, j, a)] = sums[1 + a, j]
+            for b in range(0 if theta.is_full else a, a + 1):
+                second = sums[1 + d + a * d + b, j] - (sums[0, j] if a == b else 0.0)
+                gradient[place_of(shape, j, d + own)] += second / 2
+                if shape.structure != SPHERICAL:
+                    own += 1
+
+
+@compiled
+def _assemble_hessian(shape: Shape, weights: Array, into: Derivatives) -> None:
+    """Hessian by Louis (1982): that of the complete data plus the variance of its score."""
+    k, p, q = shape.k, len(into.gradient), into.complete.shape[1]
+    hessian, counts, total = into.hessian, into.counts, into.counts.sum()
+    for a in range(p):
+        for b in range(a):
+            into.outer[b, a] = into.outer[a, b]
+    hessian[:] = -into.outer
+    for a in range(k - 1):
+        for b in range(k - 1):
+            between = 0.0  # sum_j N_j (e_j - w)_a (e_j - w)_b, and minus n times the variance of a label
+            for j in range(k):
+                between += counts[j] * ((j == a) - weights[a]) * ((j == b) - weights[b])
+            hessian[a, b] += between - total * (weights[a] * (a == b) - weights[a] * weights[b])
+    for j in range(k):
+        own_hessian = _own_hessian(shape, j, into)
+        for a in range(q):
+            row = place_of(shape, j, a)
+            for b in range(k - 1):
+                mixed = ((j == b) - weights[b]) * into.complete[j, a]
+                hessian[row, b] += mixed
+                hessian[b, row] += mixed
+            for b in range(q):
+                product = into.products[j, max(a, b), min(a, b)]
+                hessian[row, place_of(shape, j, b)] += product + own_hessian[a, b]
+
+
+@compiled
+def _own_hessian(shape: Shape, j: int, into: Derivatives) -> Array:
+    """Complete-data Hessian of a component's own coordinates, weighted by responsibilities.
+
+    With M1 = sum r z and M2 = sum r z z': -N I for the means, -B M1 between mean and spread B, and
+    N tr(B C) / 2 - tr(B C M2) between spreads B and C, the mean of both orders.
+    """
+    d, q = shape.d, into.complete.shape[1]
+    count = into.counts[j]
+    basis = _basis(shape)
+    hessian = np.zeros((q, q))
+    second = into.products[j, :d, :d]
+    for a in range(d):
+        hessian[a, a] = -count
+        for b in range(d, q):
+            mixed = 0.0
+            for c in range(d):
+                mixed -= basis[b - d, a, c] * into.complete[j, c]
+            hessian[a, b] = mixed
+            hessian[b, a] = mixed
+    for a in range(d, q):
+        for b in range(d, q):
+            trace, curved = 0.0, 0.0
+            for c in range(d):
+                for e in range(d):
+                    trace += basis[a - d, c, e] * basis[b - d, e, c]
+                    for f in range(d):
+                        curved += basis[a - d, c, e] * basis[b - d, c, f] * second[max(e, f), min(e, f)]
+            hessian[a, b] = count * trace / 2 - curved
+    return hessian
+
+
+@compiled
+def _basis(shape: Shape) -> Array:
+    """Symmetric matrices that span the structure, in the order of the spreads."""
+    d = shape.d
+    basis = np.zeros((n_spreads(shape), d, d))
+    row = 0
+    for a in range(d):
+        first = a if not theta_is_full(shape) else 0
+        for b in range(first, a + 1):
+            basis[row, a, b] += 0.5
+            basis[row, b, a] += 0.5
+            if shape.structure != SPHERICAL:
+                row += 1
+    return basis
+
+
+@compiled
+def move(theta: Theta, shape: Shape, step: Array) -> bool:
+    """Move theta by a step in local coordinates, to first order; false where a covariance would be lost.
+
+    Weights w exp(a), means mu + L m, factors L R with R R' = (I + S / 2)^2.
+    """
+    k, d = shape.k, shape.d
+    basis = _basis(shape)
+    for j in range(k):
+        if j < k - 1:
+            theta.log_weights[j] += step[j]
+        for a in range(d):
+            change = 0.0
+            for b in range(a + 1):
+                change += theta.factors[j, a, b] * step[place_of(shape, j, b)]
+            theta.means[j, a] += change
+    for j in range(k):
+        if shape.structure == TIED and j > 0:
+            theta.factors[j] = theta.factors[0]
+            continue
+        half = np.eye(d)
+        for s in range(len(basis)):
+            half += 0.5 * step[place_of(shape, j, d + s)] * basis[s]
+        root = np.zeros((d, d))
+        for a in range(d):
+            for b in range(d):
+                for c in range(d):
+                    root[a, b] += half[a, c] * half[c, b]
+        if not factorise(root):
+            return False
+        old = theta.factors[j].copy()
+        for a in range(d):
+            for b in range(a + 1):
+                entry = 0.0
+                for c in range(b, a + 1):
+                    entry += old[a, c] * root[c, b]
+                theta.factors[j, a, b] = entry
+    return True

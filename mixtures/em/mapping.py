@@ -1,0 +1,188 @@
+"""EM as a map of vectors: one compiled pass over the data, and the maximum that its sums give."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mixtures.em.coordinates import (
+    SPHERICAL,
+    TIED,
+    Shape,
+    empty_theta,
+    pack,
+    size_of,
+    theta_is_full,
+    unpack,
+)
+from mixtures.model.arrays import Array
+from mixtures.model.compiled import compiled
+from mixtures.model.kernel import Data, Theta, moments, scatter_about
+
+#: Smallest variance of a component, in whitened coordinates: an sd of a millionth of the data's own.
+#: Far below any component that means something (the slivers that count as spurious begin at 1/20),
+#: and far above what rounding does to whitened data.
+VARIANCE_FLOOR = 1e-12
+#: Effective count below which nobody belongs to a component.
+FEWEST_OBSERVATIONS = 1e-8
+# A mean that moved by more variances than this takes a second pass: the scatter about the old one
+# would lose four digits.
+_FAR = 1e4
+SOUND = -1
+
+
+class Room(NamedTuple):
+    """Room for one application of the map."""
+
+    old: Theta
+    new: Theta
+    sums: Array
+    shifts: Array  # (k, d), by which means move, in units of the old factors
+    scatters: Array  # (k, d, d), covariances in the same units
+
+
+@compiled
+def empty_room(shape: Shape) -> Room:
+    """Room for mixtures of a shape."""
+    k, d = shape.k, shape.d
+    sums = np.empty((1 + d + d * d, k))
+    return Room(empty_theta(shape), empty_theta(shape), sums, np.empty((k, d)), np.empty((k, d, d)))
+
+
+@compiled
+def em_map(data: Data, shape: Shape, vector: Array, room: Room, mapped: Array) -> tuple[float, int]:
+    """Log-likelihood of a vector, and the vector that one step of EM makes of it.
+
+    Returns
+    -------
+    log_likelihood : float
+    collapsed : int
+        The component that emptied or fell below the variance floor; `SOUND` for none.
+    """
+    unpack(vector, shape, room.old)
+    log_likelihood = moments(data, room.old, room.sums)
+    return log_likelihood, maximise(data, shape, room, mapped)
+
+
+@compiled
+def maximise(data: Data, shape: Shape, room: Room, mapped: Array) -> int:
+    """Fill a vector with what the M-step makes of the sums; return the collapsed component, or `SOUND`.
+
+    With delta = A / N, in units of the old factor L: mu' = mu + L delta and
+    Sigma' = L (B / N - delta delta') L', restricted to the structure.
+    """
+    k, d = shape.k, shape.d
+    counts = room.sums[0]
+    total = counts.sum()
+    is_far = False
+    for j in range(k):
+        if not counts[j] > FEWEST_OBSERVATIONS:
+            return j
+        is_far = _centre(room, shape, j) or is_far
+    if is_far:
+        scatter_about(data, room.old, room.shifts, room.scatters)
+        for j in range(k):
+            room.scatters[j] /= counts[j]
+    if shape.structure == TIED:
+        _pool(room.scatters, counts / total)
+    for j in range(k):
+        room.new.log_weights[j] = math.log(counts[j] / total)
+        for a in range(d):
+            move = 0.0
+            for b in range(a + 1):
+                move += room.old.factors[j, a, b] * room.shifts[j, b]
+            room.new.means[j, a] = room.old.means[j, a] + move
+        if not _refactor(room, shape, j):
+            return j
+    pack(room.new, shape, mapped)
+    return SOUND
+
+
+@compiled
+def _centre(room: Room, shape: Shape, j: int) -> bool:
+    """Fill a component's shift and the scatter about it; whether the scatter cancels."""
+    d, sums = shape.d, room.sums
+    is_far = False
+    for a in range(d):
+        room.shifts[j, a] = sums[1 + a, j] / sums[0, j]
+        for b in range(a + 1):
+            product = room.shifts[j, a] * room.shifts[j, b]
+            room.scatters[j, a, b] = sums[1 + d + a * d + b, j] / sums[0, j] - product
+        is_far = is_far or room.shifts[j, a] ** 2 > _FAR * room.scatters[j, a, a]
+    return is_far
+
+
+@compiled
+def _pool(scatters: Array, weights: Array) -> None:
+    """Replace each scatter by the mean of all."""
+    pooled = np.zeros_like(scatters[0])
+    for j in range(len(scatters)):
+        pooled += weights[j] * scatters[j]
+    scatters[:] = pooled
+
+
+@compiled
+def _refactor(room: Room, shape: Shape, j: int) -> bool:
+    """Fill a component's new factor; false where a variance is below the floor."""
+    d, scatter = shape.d, room.scatters[j]
+    old, new = room.old.factors[j], room.new.factors[j]
+    if shape.structure == SPHERICAL:
+        mean = 0.0
+        for a in range(d):
+            mean += scatter[a, a] / d
+        for a in range(d):
+            scatter[a, a] = mean
+    if theta_is_full(shape):
+        if not factorise(scatter):
+            return False
+    else:
+        for a in range(d):
+            scatter[a, a] = math.sqrt(scatter[a, a])
+    for a in range(d):
+        for b in range(a + 1):
+            entry = 0.0
+            for c in range(b, a + 1):
+                entry += old[a, c] * scatter[c, b]
+            new[a, b] = entry if theta_is_full(shape) or a == b else 0.0
+        if not new[a, a] ** 2 > VARIANCE_FLOOR:
+            return False
+    return True
+
+
+@compiled
+def factorise(matrix: Array) -> bool:
+    """Replace the lower triangle of a matrix by its Cholesky factor; false where it is not positive definite."""
+    for a in range(len(matrix)):
+        for b in range(a + 1):
+            entry = matrix[a, b]
+            for c in range(b):
+                entry -= matrix[a, c] * matrix[b, c]
+            if a > b:
+                matrix[a, b] = entry / matrix[b, b]
+            elif entry > 0:
+                matrix[a, a] = math.sqrt(entry)
+            else:
+                return False
+    return True
+
+
+@compiled
+def short_runs(data: Data, shape: Shape, vectors: Array, n_steps: int) -> Array:
+    """Take steps of EM from each of many vectors (s, size), in place.
+
+    Returns
+    -------
+    (s,) array
+        Log-likelihood before the last step; NaN where a component collapsed.
+    """
+    room = empty_room(shape)
+    log_likelihoods = np.empty(len(vectors))
+    for run in range(len(vectors)):
+        for _ in range(n_steps):
+            log_likelihoods[run], collapsed = em_map(data, shape, vectors[run], room, vectors[run])
+            if collapsed != SOUND:
+                log_likelihoods[run] = np.nan
+                break
+    return log_likelihoods
