@@ -32,6 +32,8 @@ __all__ = ["MixtureLogDensity", "MixtureLogLikelihood", "log_density"]
 #: A variable of PyTensor's, or a node of its graphs.
 type Variable = Any
 
+_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
 
 @compiled
 def _log_likelihood(
@@ -51,10 +53,16 @@ def _log_likelihood(
 
 @compiled
 def _log_densities(x: Array, log_weights: Array, means: Array, sds: Array) -> Array:
-    """Log density at each observation: its log-likelihood alone."""
-    values = np.empty(len(x))
+    """Log density at each observation, which the pass does not keep."""
+    constants = log_weights - np.log(sds) - _HALF_LOG_TWO_PI
+    exponents, values = np.empty_like(constants), np.empty(len(x))
     for i in range(len(x)):
-        values[i] = _log_likelihood(x[i : i + 1], log_weights, means, sds)[0].item()
+        for j in range(len(means)):
+            exponents[j] = constants[j] - 0.5 * ((x[i] - means[j]) / sds[j]) ** 2
+        top, scale = exponents.max(), 0.0
+        for exponent in exponents:
+            scale += math.exp(exponent - top)
+        values[i] = top + math.log(scale)
     return values
 
 
@@ -123,7 +131,7 @@ def log_density(x: Variable, weights: Variable, means: Variable, sds: Variable) 
 def _definition(x: Variable, log_weights: Variable, means: Variable, sds: Variable) -> Variable:
     """Log density at each observation in PyTensor's own operations, (n,)."""
     z = (x[:, None] - means) / sds
-    joint = log_weights - pt.log(sds) - 0.5 * math.log(2 * math.pi) - 0.5 * z**2
+    joint = log_weights - pt.log(sds) - _HALF_LOG_TWO_PI - 0.5 * z**2
     return pt.logsumexp(joint, axis=1)  # type: ignore[attr-defined, no-untyped-call]
 
 
