@@ -26,9 +26,9 @@ _RIDGE = 1e-10
 class History(NamedTuple):
     """The last points and residuals, and how many there are since the last restart."""
 
-    points: Array  # (ORDER + 1, p), the newest in row count % (ORDER + 1)
+    points: Array  # (ORDER + 1, p), the newest in row n % (ORDER + 1)
     residuals: Array  # (ORDER + 1, p), the map's value less the point
-    count: Integers  # (1,)
+    n: Integers  # (1,)
 
 
 @compiled
@@ -40,19 +40,19 @@ def empty_history(size: int) -> History:
 @compiled
 def restart(history: History) -> None:
     """Forget the history."""
-    history.count[0] = 0
+    history.n[0] = 0
 
 
 @compiled
 def propose(method: int, history: History, point: Array, mapped: Array) -> bool:
     """Turn what the map made of a point into a proposal; false where it stays what it is."""
-    row = history.count[0] % (ORDER + 1)
+    row = history.n[0] % (ORDER + 1)
     history.points[row] = point
     history.residuals[row] = mapped - point
-    history.count[0] += 1
+    history.n[0] += 1
     if method == ANDERSON:
         return _anderson(history, mapped)
-    if method == SQUAREM and history.count[0] == 2:
+    if method == SQUAREM and history.n[0] == 2:
         restart(history)
         return _squarem(history, mapped)
     return False
@@ -60,7 +60,7 @@ def propose(method: int, history: History, point: Array, mapped: Array) -> bool:
 
 @compiled
 def _squarem(history: History, proposal: Array) -> bool:
-    """theta - 2 a r + a^2 v for r, r + v the last two residuals and a = -|r| / |v|, where a < -1.
+    """Go to theta - 2 a r + a^2 v for residuals r and then r + v, with a = -|r| / |v|, where a < -1.
 
     Scheme S3 of Varadhan & Roland (2008).
     """
@@ -83,10 +83,10 @@ def _anderson(history: History, proposal: Array) -> bool:
     newest residual, by least squares.
     """
     n_rows = ORDER + 1
-    n = min(history.count[0] - 1, ORDER)
+    n = min(history.n[0] - 1, ORDER)
     if n == 0:
         return False
-    newest = (history.count[0] - 1) % n_rows
+    newest = (history.n[0] - 1) % n_rows
     residual = history.residuals[newest]
     gram, right = np.empty((n, n)), np.empty(n)
     for a in range(n):

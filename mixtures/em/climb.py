@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from mixtures.em.acceleration import empty_history, propose, restart
@@ -11,8 +12,8 @@ from mixtures.em.coordinates import Shape, empty_theta, normalise, pack, size_of
 from mixtures.em.mapping import SOUND, em_map, empty_room
 from mixtures.em.newton import ROUNDING, ascend
 from mixtures.model.arrays import Array, Integers
-from mixtures.model.compiled import compiled
-from mixtures.model.kernel import Data
+from mixtures.model.compiled import compiled, compiled_threads
+from mixtures.model.kernel import THREADS, Data
 
 CONVERGED, EXHAUSTED, COLLAPSED = range(3)
 
@@ -26,7 +27,7 @@ class Rules(NamedTuple):
 
     method: int  # PLAIN, SQUAREM or ANDERSON
     tolerance: float  # log-likelihood still to gain at which a run ends
-    max_iter: int  # passes
+    max_iter: int  # steps
     n_first: int
     gain: float
 
@@ -39,7 +40,7 @@ class Climbs(NamedTuple):
     decrements: Array  # (s,) log-likelihood that the last step was to gain
     outcomes: Integers  # (s,)
     collapsed: Integers  # (s,) component that collapsed
-    traces: Array  # (s, max_iter) log-likelihood at each accepted pass, as far as `lengths` says
+    traces: Array  # (s, max_iter + 1) log-likelihood at each accepted pass, as far as `lengths` says
     lengths: Integers  # (s,)
     n_passes: Integers  # (s,)
     n_curvatures: Integers  # (s,)
@@ -48,21 +49,34 @@ class Climbs(NamedTuple):
 @compiled
 def climb_all(data: Data, shape: Shape, starts: Array, rules: Rules) -> Climbs:
     """Run from each of many starts (s, size) to its mode."""
+    climbs = _room_for(starts, rules)
+    for run in range(len(starts)):
+        climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
+    return climbs
+
+
+@compiled_threads
+def _climb_in_threads(data: Data, shape: Shape, starts: Array, rules: Rules) -> Climbs:
+    climbs = _room_for(starts, rules)
+    for run in numba.prange(len(starts)):
+        climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
+    return climbs
+
+
+@compiled
+def _room_for(starts: Array, rules: Rules) -> Climbs:
     n = len(starts)
-    climbs = Climbs(
+    return Climbs(
         starts.copy(),
         np.full(n, np.nan),
         np.full(n, np.inf),
         np.empty(n, np.int64),
         np.full(n, SOUND),
-        np.empty((n, rules.max_iter)),
+        np.empty((n, rules.max_iter + 1)),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
     )
-    for run in range(n):
-        climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
-    return climbs
 
 
 @compiled
@@ -71,7 +85,7 @@ def _climb(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) -> 
     vector, mapped, fallback = climbs.vectors[run], np.empty(size), np.empty(size)
     room, history = empty_room(shape), empty_history(size)
     last, is_proposal, wait, since = -np.inf, False, rules.n_first, 0
-    while climbs.n_passes[run] < rules.max_iter:
+    while True:
         log_likelihood, collapsed = em_map(data, shape, vector, room, mapped)
         climbs.n_passes[run] += 1
         since += 1
@@ -86,6 +100,8 @@ def _climb(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) -> 
             return COLLAPSED
         gain, last = log_likelihood - last, log_likelihood
         _record(climbs, run, log_likelihood)
+        if climbs.n_passes[run] > rules.max_iter:
+            return EXHAUSTED
         if since >= wait and gain < rules.gain:
             if _finish(data, shape, rules, climbs, run):
                 return CONVERGED
@@ -100,7 +116,6 @@ def _climb(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) -> 
         vector[:] = mapped
         if is_proposal:
             normalise(vector[: shape.k])
-    return EXHAUSTED
 
 
 @compiled
@@ -122,3 +137,9 @@ def _finish(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) ->
     climbs.n_passes[run] += ascent.n_passes
     climbs.n_curvatures[run] += ascent.n_curvatures
     return ascent.decrement < rules.tolerance
+
+
+def climb_in_threads(data: Data, shape: Shape, starts: Array, rules: Rules) -> Climbs:
+    """`climb_all`, runs shared among numba's threads; the same bits."""
+    with THREADS:
+        return _climb_in_threads(data, shape, starts, rules)

@@ -120,7 +120,7 @@ def _unpack_factor(vector: Array, place: int, shape: Shape, factor: Array) -> in
 @compiled
 def theta_is_full(shape: Shape) -> bool:
     """Whether factors have entries off the diagonal."""
-    return shape.structure == FULL or shape.structure == TIED
+    return shape.structure in (FULL, TIED)
 
 
 @compiled
@@ -160,3 +160,13 @@ def to_mixture(vector: Array, shape: Shape) -> NormalMixture:
     unpack(vector, shape, theta)
     weights = np.exp(theta.log_weights)
     return NormalMixture.unchecked(weights / weights.sum(), theta.means, theta.factors @ theta.factors.mT)
+
+
+@compiled
+def unpack_all(vectors: Array, shape: Shape, weights: Array, factors: Array) -> None:
+    """Fill the weights (s, k) and Cholesky factors (s, k, d, d) of many vectors (s, size)."""
+    theta = empty_theta(shape)
+    for row in range(len(vectors)):
+        unpack(vectors[row], shape, theta)
+        weights[row] = np.exp(theta.log_weights)
+        factors[row] = theta.factors

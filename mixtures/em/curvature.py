@@ -1,4 +1,4 @@
-"""Gradient, Hessian and outer product of the scores in one compiled pass: `information.curve`, its sums alone.
+"""Gradient, Hessian and products of scores in one compiled pass: the sums that `information.curve` gives.
 
 The coordinates are those of `information`: local, around one mixture, and free of units.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixtures.em.coordinates import SPHERICAL, TIED, Shape, n_spreads, theta_is_full
-from mixtures.em.mapping import factorise
+from mixtures.em.mapping import factorise, multiply_lower
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled, compiled_sums
 from mixtures.model.kernel import Block, Data, Theta, assign_block, empty_block
@@ -73,7 +73,7 @@ def differentiate(data: Data, shape: Shape, theta: Theta, into: Derivatives) -> 
         for j in range(k):
             _own_scores(block, shape, j, m, own)
             _add_complete(block.joint[j], own, m, j, into)
-            _spread_scores(block.joint[j], own, shape, j, m, scores)
+            _spread_scores(block, own, shape, j, scores)
         _weight_scores(block.joint, data.weights[start : start + m], weights, m, scores)
         _add_outer(scores, data.weights[start : start + m], m, into)
     _assemble_gradient(shape, weights, into)
@@ -120,13 +120,17 @@ def _add_complete(r: Array, own: Array, m: int, j: int, into: Derivatives) -> No
 
 
 @compiled
-def _spread_scores(r: Array, own: Array, shape: Shape, j: int, m: int, scores: Array) -> None:
+def _spread_scores(block: Block, own: Array, shape: Shape, j: int, scores: Array) -> None:
     """A component's part of each observation's score."""
+    r = block.joint[j]
     for a in range(len(own)):
         row, source = scores[place_of(shape, j, a)], own[a]
-        is_shared = shape.structure == TIED and a >= shape.d and j > 0
-        for i in range(m):
-            row[i] = r[i] * source[i] + (row[i] if is_shared else 0.0)
+        if shape.structure == TIED and a >= shape.d and j > 0:
+            for i in range(len(r)):
+                row[i] += r[i] * source[i]
+        else:
+            for i in range(len(r)):
+                row[i] = r[i] * source[i]
 
 
 @compiled
@@ -279,22 +283,23 @@ def move(theta: Theta, shape: Shape, step: Array) -> bool:
     for j in range(k):
         if shape.structure == TIED and j > 0:
             theta.factors[j] = theta.factors[0]
-            continue
-        half = np.eye(d)
-        for s in range(len(basis)):
-            half += 0.5 * step[place_of(shape, j, d + s)] * basis[s]
-        root = np.zeros((d, d))
-        for a in range(d):
-            for b in range(d):
-                for c in range(d):
-                    root[a, b] += half[a, c] * half[c, b]
-        if not factorise(root):
+        elif not _move_factor(theta.factors[j], shape, basis, j, step):
             return False
-        old = theta.factors[j].copy()
-        for a in range(d):
-            for b in range(a + 1):
-                entry = 0.0
-                for c in range(b, a + 1):
-                    entry += old[a, c] * root[c, b]
-                theta.factors[j, a, b] = entry
+    return True
+
+
+@compiled
+def _move_factor(factor: Array, shape: Shape, basis: Array, j: int, step: Array) -> bool:
+    d = shape.d
+    half = np.eye(d)
+    for s in range(len(basis)):
+        half += 0.5 * step[place_of(shape, j, d + s)] * basis[s]
+    root = np.zeros((d, d))
+    for a in range(d):
+        for b in range(d):
+            for c in range(d):
+                root[a, b] += half[a, c] * half[c, b]
+    if not factorise(root):
+        return False
+    multiply_lower(factor.copy(), root, theta_is_full(shape), factor)
     return True

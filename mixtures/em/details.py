@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.em.information import Certificate
-from mixtures.em.loop import VARIANCE_FLOOR, Run
+from mixtures.em.loop import Run
+from mixtures.em.mapping import VARIANCE_FLOOR
 from mixtures.em.search import Modes, Search
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Diagnostic, Status
@@ -37,8 +38,7 @@ class EMDetails:
     spurious_log_likelihood : float
         Its log-likelihood; NaN without one.
     log_likelihoods : (n_starts,) array
-        Log-likelihood that each run ended with, short of its mode for those that could not be the best; NaN
-        for those dropped.
+        Log-likelihood that each run ended with; NaN for those dropped.
     """
 
     trace: Array
@@ -89,9 +89,12 @@ def judge(search: Search, reported: Run, certificate: Certificate) -> tuple[Stat
 
 def say_collapse(modes: Modes, x: Array) -> str:
     """Say, where every run was dropped, which component collapsed on which observations."""
-    collapse = next(run.collapse for run in modes.runs if run.collapse is not None)
+    collapse = modes.collapse
+    if collapse is None:
+        raise ValueError("no run was dropped")
     rows = collapse.rows
-    dropped = f"every start ({len(modes.runs)}) was dropped: in the first, component {collapse.component + 1}"
+    n_runs = len(modes.log_likelihoods)
+    dropped = f"every start ({n_runs}) was dropped: in the first, component {collapse.component + 1}"
     if not len(rows):
         return f"{dropped} lost all its observations"
     values = ", ".join(str(value[0] if len(value) == 1 else value.tolist()) for value in x[rows[:3]])
@@ -124,13 +127,11 @@ def details_of(
         certificate=certificate,
         n_short=modes.n_short,
         n_short_collapsed=modes.n_short_collapsed,
-        n_starts=len(modes.runs),
+        n_starts=len(modes.log_likelihoods),
         n_collapsed=modes.n_collapsed,
         n_spurious=modes.n_spurious,
         n_reached_best=modes.n_reached_best,
         spurious=None if spurious is None else scale.restore_mixture(spurious.mixture),
         spurious_log_likelihood=np.nan if spurious is None else spurious.log_likelihood + jacobian,
-        log_likelihoods=np.array(
-            [np.nan if run.collapse else run.log_likelihood + jacobian for run in modes.runs]
-        ),
+        log_likelihoods=modes.log_likelihoods + jacobian,
     )

@@ -13,11 +13,11 @@ from mixtures.em.details import details_of, judge, say_collapse, warnings_of
 from mixtures.em.information import certify
 from mixtures.em.loop import Run
 from mixtures.em.modes import SliverRule
-from mixtures.em.search import Modes, Search
+from mixtures.em.search import Acceleration, Modes, Search
 from mixtures.em.starts import Start, draw_start
 from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator, check_fittable
-from mixtures.model.density import log_likelihood, log_responsibilities
+from mixtures.model.density import soft_assignments
 from mixtures.model.fit import Fit, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
@@ -40,10 +40,13 @@ class EM:
     n_starts : int, optional
         Number of starts; by default 10, and 1 for a given mixture.
     tolerance : float
-        A run has settled when the total log-likelihood still to gain, by Aitken's extrapolation, is
-        below this.
+        A run has settled when the total log-likelihood still to gain is below this: by the Newton
+        decrement, or, without acceleration, by Aitken's extrapolation.
     max_iter : int
         Largest number of EM steps of one run.
+    acceleration : str
+        "squarem" (Varadhan & Roland 2008) or "anderson" (Anderson 1965), followed by Newton steps on the
+        observed information; or "none", EM as in the textbook, one step after another to the end.
     allow_spurious : bool
         Report the highest maximum even where it is spurious.
     name : str
@@ -59,6 +62,7 @@ class EM:
     n_starts: int | None = None
     tolerance: float = 1e-9
     max_iter: int = 10_000
+    acceleration: str = Acceleration.SQUAREM
     allow_spurious: bool = False
     name: str = "EM"
 
@@ -69,6 +73,10 @@ class EM:
         as_count("max_iter", self.max_iter)
         if isinstance(self.start, NormalMixture) and self.n_starts not in (None, 1):
             raise ValueError(f"n_starts must be 1 where start is a mixture; got {self.n_starts}")
+        if self.acceleration not in list(Acceleration):
+            raise ValueError(
+                f"acceleration must be one of {', '.join(Acceleration)}; got {self.acceleration!r}"
+            )
         if not isinstance(self.allow_spurious, bool):
             raise TypeError(f"allow_spurious must be true or false; got {self.allow_spurious!r}")
         if not isinstance(self.name, str):
@@ -118,14 +126,15 @@ class EM:
         self.check(spec, observations.shape[1])
         scale = Scale.of(observations, spec.covariance)
         z = scale.standardise(observations)
-        search = Search(z, spec, SliverRule.of(observations, scale), self.tolerance, self.max_iter)
+        rule = SliverRule.of(observations, scale)
+        search = Search(z, spec, rule, self.tolerance, self.max_iter, Acceleration(self.acceleration))
         modes = self._search(search, scale, as_generator(rng))
         return self._report(search, observations, modes)
 
     def _search(self, search: Search, scale: Scale, rng: np.random.Generator) -> Modes:
         spec, z = search.spec, search.x
         if isinstance(self.start, NormalMixture):
-            return search.from_start(scale.standardise_mixture(self.start))
+            return search.from_starts([scale.standardise_mixture(self.start)])
         n_starts = self.n_starts or _N_STARTS
         kinds = (
             _default_kinds(z.shape[1], n_starts)
@@ -134,7 +143,7 @@ class EM:
         )
         starts = [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
         n_kept = n_starts - len(kinds)
-        return search.from_starts(starts, search.short_runs(rng) if n_kept else (), n_kept)
+        return search.from_starts(starts, search.shortlist(n_kept, rng) if n_kept else None)
 
     def _report(self, search: Search, x: Array, modes: Modes) -> Fit:
         reported = _preferred(modes, self.allow_spurious)
@@ -151,14 +160,15 @@ class EM:
         certificate = certify(reported.mixture, search.x, search.spec.covariance)
         scale = search.rule.scale
         status, message = judge(search, reported, certificate)
+        assigned = soft_assignments(reported.mixture, search.x)
         details = details_of(search, modes, reported, certificate)
         return Fit(
             method=self.name,
             spec=search.spec,
             status=status,
             estimate=scale.restore_mixture(reported.mixture),
-            log_responsibilities=log_responsibilities(reported.mixture, search.x),
-            log_likelihood=log_likelihood(reported.mixture, search.x) + scale.log_jacobian(len(x)),
+            log_responsibilities=assigned.log_responsibilities,
+            log_likelihood=float(assigned.log_densities.sum()) + scale.log_jacobian(len(x)),
             message=message,
             warnings=warnings_of(search, modes, reported),
             diagnostics=details.diagnostics(),

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixtures.em.coordinates import empty_theta, shape_of, to_vector, unpack
+from mixtures.em.curvature import differentiate, empty_derivatives
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array
+from mixtures.model.kernel import as_data
 from mixtures.model.mixture import NormalMixture
-from mixtures.model.spec import Covariance
+from mixtures.model.spec import Covariance, MixtureSpec
 
 #: A solution is certified where the log-likelihood still to gain is below this.
 DECREMENT_BOUND = 1e-8
@@ -72,12 +75,14 @@ class Certificate:
 
 def certify(mixture: NormalMixture, x: Array, covariance: Covariance) -> Certificate:
     """Certify a solution for observations (n, d)."""
-    curvature = curve(mixture, x, covariance)
-    gradient = curvature.scores.sum(axis=0)
-    eigenvalues, directions = np.linalg.eigh(-curvature.hessian)
+    shape = shape_of(MixtureSpec(mixture.n_components, covariance), mixture.n_dims)
+    theta, derivatives = empty_theta(shape), empty_derivatives(shape)
+    unpack(to_vector(mixture, shape), shape, theta)
+    differentiate(as_data(x), shape, theta, derivatives)
+    eigenvalues, directions = np.linalg.eigh(-derivatives.hessian)
     if eigenvalues[0] <= _ROUNDING * eigenvalues[-1]:
         return Certificate(np.inf, False)
-    return Certificate(float(np.square(gradient @ directions) @ (1 / eigenvalues)) / 2, True)
+    return Certificate(float(np.square(derivatives.gradient @ directions) @ (1 / eigenvalues)) / 2, True)
 
 
 def curve(mixture: NormalMixture, x: Array, covariance: Covariance) -> Curvature:

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixtures.em.mapping import FEWEST_OBSERVATIONS, VARIANCE_FLOOR
 from mixtures.em.steps import e_step, m_step
 from mixtures.model.arrays import Array, Integers, freeze
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance
 
-#: Smallest variance of a component, in whitened coordinates: an sd of a millionth of the data's own.
-#: Far below any component that means something (the slivers that count as spurious begin at 1/20),
-#: and far above what rounding does to whitened data.
-VARIANCE_FLOOR = 1e-12
-
-_FEWEST_OBSERVATIONS = 1e-8  # effective count below which nobody belongs to a component
 _ROUNDING = 64  # gains of fewer units in the last place than this say nothing of the rate
 _LONGEST_LAG = 50  # steps over which the rate of convergence is taken, against rounding error
 
@@ -50,7 +45,8 @@ class Run:
     trace : (t,) array
         Total log-likelihood at the start and after each step.
     remaining : float
-        Log-likelihood still to gain, by Aitken's extrapolation; infinite where it is not known.
+        Log-likelihood still to gain, by Aitken's extrapolation or the last step of Newton's; infinite
+        where it is not known.
     collapse : Collapse or None
         Why the run was dropped, if it was.
     """
@@ -64,11 +60,6 @@ class Run:
     def log_likelihood(self) -> float:
         """Total log-likelihood of `mixture`."""
         return float(self.trace[-1])
-
-    @property
-    def forecast(self) -> float:
-        """Log-likelihood that the run is headed for, as far as it can be told."""
-        return self.log_likelihood + (self.remaining if math.isfinite(self.remaining) else 0.0)
 
 
 def run(
@@ -141,7 +132,7 @@ def find_collapse(mixture: NormalMixture, responsibilities: Array) -> Collapse |
     """Return the component of a new theta that emptied or fell below the variance floor, if one did."""
     counts = responsibilities.sum(axis=0)
     smallest = mixture.covariances[:, 0, 0] if mixture.n_dims == 1 else _smallest_variances(mixture)
-    sound = (counts > _FEWEST_OBSERVATIONS) & (smallest > VARIANCE_FLOOR)
+    sound = (counts > FEWEST_OBSERVATIONS) & (smallest > VARIANCE_FLOOR)
     if sound.all():
         return None
     j = int(np.flatnonzero(~sound)[0])

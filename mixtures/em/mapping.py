@@ -13,7 +13,6 @@ from mixtures.em.coordinates import (
     Shape,
     empty_theta,
     pack,
-    size_of,
     theta_is_full,
     unpack,
 )
@@ -126,34 +125,46 @@ def _pool(scatters: Array, weights: Array) -> None:
 @compiled
 def _refactor(room: Room, shape: Shape, j: int) -> bool:
     """Fill a component's new factor; false where a variance is below the floor."""
-    d, scatter = shape.d, room.scatters[j]
-    old, new = room.old.factors[j], room.new.factors[j]
-    if shape.structure == SPHERICAL:
+    scatter, is_full = room.scatters[j], theta_is_full(shape)
+    if is_full and not factorise(scatter):
+        return False
+    if not is_full:
+        _take_roots(scatter, shape.structure == SPHERICAL)
+    multiply_lower(room.old.factors[j], scatter, is_full, room.new.factors[j])
+    smallest = math.inf
+    for a in range(shape.d):
+        smallest = min(smallest, room.new.factors[j, a, a] ** 2)
+    return smallest > VARIANCE_FLOOR  # which NaN is not
+
+
+@compiled
+def _take_roots(scatter: Array, is_spherical: bool) -> None:
+    """Replace the diagonal by its square root, or by that of its mean."""
+    d = len(scatter)
+    if is_spherical:
         mean = 0.0
         for a in range(d):
             mean += scatter[a, a] / d
         for a in range(d):
             scatter[a, a] = mean
-    if theta_is_full(shape):
-        if not factorise(scatter):
-            return False
-    else:
-        for a in range(d):
-            scatter[a, a] = math.sqrt(scatter[a, a])
     for a in range(d):
-        for b in range(a + 1):
+        scatter[a, a] = math.sqrt(scatter[a, a])
+
+
+@compiled
+def multiply_lower(left: Array, right: Array, is_full: bool, product: Array) -> None:
+    """Fill the lower triangle of the product of two lower triangles, or its diagonal."""
+    for a in range(len(left)):
+        for b in range(0 if is_full else a, a + 1):
             entry = 0.0
             for c in range(b, a + 1):
-                entry += old[a, c] * scatter[c, b]
-            new[a, b] = entry if theta_is_full(shape) or a == b else 0.0
-        if not new[a, a] ** 2 > VARIANCE_FLOOR:
-            return False
-    return True
+                entry += left[a, c] * right[c, b]
+            product[a, b] = entry
 
 
 @compiled
 def factorise(matrix: Array) -> bool:
-    """Replace the lower triangle of a matrix by its Cholesky factor; false where it is not positive definite."""
+    """Replace the lower triangle by its Cholesky factor; false where the matrix is not positive definite."""
     for a in range(len(matrix)):
         for b in range(a + 1):
             entry = matrix[a, b]
@@ -186,3 +197,11 @@ def short_runs(data: Data, shape: Shape, vectors: Array, n_steps: int) -> Array:
                 log_likelihoods[run] = np.nan
                 break
     return log_likelihoods
+
+
+@compiled
+def log_likelihood_of(data: Data, shape: Shape, vector: Array) -> float:
+    """Log-likelihood of a vector."""
+    theta, sums = empty_theta(shape), np.empty((1 + shape.d + shape.d**2, shape.k))
+    unpack(vector, shape, theta)
+    return moments(data, theta, sums)

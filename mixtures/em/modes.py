@@ -47,29 +47,44 @@ class SliverRule:
         return cls(len(x), scale, rounding_unit(x))
 
     def find(self, mixture: NormalMixture) -> int | None:
-        """Return the first component of a standardised mixture that is a sliver, or None.
+        """Return the first component of a standardised mixture that is a sliver, or None."""
+        slivers = np.flatnonzero(self.are_slivers(mixture.weights, mixture.covariances))
+        return int(slivers[0]) if len(slivers) else None
+
+    def are_slivers(self, weights: Array, covariances: Array) -> NDArray[np.bool_]:
+        """Say of each component of standardised mixtures whether it is a sliver.
 
         One normal alone has a bounded likelihood and no spurious maximum.
+
+        Parameters
+        ----------
+        weights : (..., k) array
+        covariances : (..., k, d, d) array
+
+        Returns
+        -------
+        (..., k) array of bool
         """
-        if mixture.n_components == 1:
-            return None
-        slivers = np.flatnonzero(self._is_thin(mixture) | self._is_within_rounding(mixture))
-        return int(slivers[0]) if len(slivers) else None
+        if weights.shape[-1] == 1:
+            return np.zeros(weights.shape, dtype=bool)
+        return self._are_thin(weights, covariances) | self._are_within_rounding(covariances)
 
     def describe(self, mixture: NormalMixture) -> str:
         """Say which component of a spurious mixture is a sliver, and by what."""
         j = self.find(mixture) or 0
         sd = self.scale.restore_mixture(mixture).sds[j].min()
         what = f"component {j + 1}, with {mixture.weights[j] * self.n_observations:.1f} observations"
-        if self._is_within_rounding(mixture)[j]:
+        if self._are_within_rounding(mixture.covariances)[j]:
             return f"{what}, has an sd of {sd:.3g}, less than the rounding of the data alone"
         return f"{what} and an sd of {sd:.3g}, is a sliver on a few close observations"
 
-    def _is_thin(self, mixture: NormalMixture) -> NDArray[np.bool_]:
-        smallest = np.sqrt(np.linalg.eigvalsh(mixture.covariances)[:, 0])
-        is_small = mixture.weights * self.n_observations < SLIVER_COUNT * mixture.n_dims
-        return is_small & (smallest < SLIVER_RATIO * smallest.max())
+    def _are_thin(self, weights: Array, covariances: Array) -> NDArray[np.bool_]:
+        d = covariances.shape[-1]
+        variances = covariances[..., 0, 0] if d == 1 else np.linalg.eigvalsh(covariances)[..., 0]
+        is_small = weights * self.n_observations < SLIVER_COUNT * d
+        return is_small & (variances < SLIVER_RATIO**2 * variances.max(axis=-1, keepdims=True))
 
-    def _is_within_rounding(self, mixture: NormalMixture) -> NDArray[np.bool_]:
-        sds = self.scale.restore_mixture(mixture).sds
-        return (sds < self.rounding_unit * ROUNDING_SD).any(axis=1)
+    def _are_within_rounding(self, covariances: Array) -> NDArray[np.bool_]:
+        factor = self.scale.factor
+        variances = np.einsum("ab,...bc,ac->...a", factor, covariances, factor, optimize=len(factor) > 1)
+        return (variances < (self.rounding_unit * ROUNDING_SD) ** 2).any(axis=-1)

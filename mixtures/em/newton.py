@@ -61,14 +61,16 @@ class _Solver(NamedTuple):
 class _Finish(NamedTuple):
     """Where steps with one Hessian ended."""
 
-    decrement: float  # log-likelihood that the step then at hand is to gain; the last taken, where below tolerance
+    decrement: (
+        float  # log-likelihood that the step then at hand is to gain; the last taken, where below tolerance
+    )
     log_likelihood: float  # before the last step; -infinity where none was looked at
     n_passes: int
 
 
 @compiled
 def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float) -> Ascent:
-    """Climb from theta, in place, until a step is to gain less than the tolerance, or as far as steps lead."""
+    """Climb from theta, in place, until a step is to gain less than the tolerance, or while steps lead up."""
     p = n_local(shape)
     sums = np.empty((1 + shape.d + shape.d**2, shape.k))
     solver = _Solver(np.empty((p, p)), np.empty((p, p)), np.empty(p), np.empty(p), sums)
@@ -82,7 +84,8 @@ def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float) -> Ascent:
             break
         if shift == 0 and gain < _CHORD:
             copy_theta(theta, trial)
-            finish = _finish(data, shape, trial, gain, solver, tolerance)
+            solver.gradient[:] = here.gradient
+            finish = _finish(data, shape, trial, solver, tolerance)
             n_passes += finish.n_passes
             if finish.decrement < tolerance:
                 copy_theta(trial, theta)
@@ -110,11 +113,9 @@ def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float) -> Ascent:
 
 
 @compiled
-def _finish(
-    data: Data, shape: Shape, theta: Theta, gain: float, solver: _Solver, tolerance: float
-) -> _Finish:
+def _finish(data: Data, shape: Shape, theta: Theta, solver: _Solver, tolerance: float) -> _Finish:
     """Take the step at hand, and more with the same Hessian while each is to gain a tenth of the last."""
-    n_passes, log_likelihood = 0, -math.inf
+    n_passes, log_likelihood, gain = 0, -math.inf, _half_product(solver.gradient, solver.step)
     while move(theta, shape, solver.step):
         normalise(theta.log_weights)
         if gain < tolerance:
@@ -131,7 +132,7 @@ def _finish(
 
 @compiled
 def _solve_within(shape: Shape, theta: Theta, into: Derivatives, radius: float, solver: _Solver) -> float:
-    """Fill the step of the smallest shift that keeps it within the radius; return the shift, or -1 for none."""
+    """Fill the step of the smallest shift that keeps it within the radius; return that, or -1 for none."""
     total = into.counts.sum()
     _fill_metric(shape, theta, into, solver.metric)
     shift = 0.0
@@ -171,10 +172,10 @@ def _factorise_safely(matrix: Array) -> bool:
         largest = max(largest, matrix[a, a])
     if not factorise(matrix):
         return False
+    smallest = largest
     for a in range(len(matrix)):
-        if matrix[a, a] ** 2 <= _SINGULAR * largest:
-            return False
-    return True
+        smallest = min(smallest, matrix[a, a] ** 2)
+    return smallest > _SINGULAR * largest
 
 
 @compiled

@@ -1,34 +1,49 @@
-"""From many starts to the modes worth reporting: short runs, coarse runs, and the best ones finished."""
+"""From many starts to the modes worth reporting."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mixtures.em.acceleration import ANDERSON, SQUAREM
+from mixtures.em.climb import COLLAPSED, Climbs, Rules, climb_all, climb_in_threads
+from mixtures.em.coordinates import Shape, shape_of, to_mixture, to_vector, unpack_all
 from mixtures.em.information import certify
-from mixtures.em.loop import Run, run
+from mixtures.em.loop import Collapse, Run, run
+from mixtures.em.mapping import log_likelihood_of, short_runs
 from mixtures.em.modes import SliverRule
-from mixtures.em.starts import Start, draw_start
-from mixtures.model.arrays import Array
-from mixtures.model.labels import align
+from mixtures.em.starts import condense, random_vectors
+from mixtures.em.steps import e_step
+from mixtures.model.arrays import Array, freeze
+from mixtures.model.kernel import Data, as_data
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
-# Short runs and their steps, in two stages: how they were chosen is in docs/decisions/0003-short-runs.md.
-_N_FIRST, _FIRST_STEPS = 200, 5
-_N_SECOND, _SECOND_STEPS = 40, 25
-_COARSE = (
-    1e-3  # forecast to be left to gain by a coarse run; at 1e-2 runs stop on plateaus below the best mode
-)
-_SLACK = 5 * _COARSE  # coarse runs this close to the best are finished before they are ranked
-#: Two mixtures are the same mode where n times the Bhattacharyya cost of aligning them is below this:
-#: coarse runs to one mode differ by about sqrt(2 * 0.001) standard errors, distinct modes by several.
-_SAME_MODE = 0.5
-_SAME_LIKELIHOOD = 1e-6
-_REACHED = 10 * _COARSE  # runs forecast to end this close to the best count as having reached it
+
+class Acceleration(StrEnum):
+    """How EM is made faster."""
+
+    SQUAREM = "squarem"
+    ANDERSON = "anderson"
+    NONE = "none"
+
+
+_METHODS = {Acceleration.SQUAREM: SQUAREM, Acceleration.ANDERSON: ANDERSON}
+# Passes of accelerated EM before Newton steps are tried, and the gain of one below which they are: fewer
+# passes lead to other modes than EM's more often, more save nothing (docs/decisions/0007-acceleration.md).
+_N_FIRST, _GAIN = 10, 10.0
+# Short runs from random parameters and the best of them that go on, for each component beyond the first;
+# their steps; and the data that they see: docs/decisions/0003-short-runs.md.
+_N_SHORT, _N_LONGER, _SHORT_STEPS, _N_CONDENSED = 40, 12, 4, 100
+_LONGER = Rules(SQUAREM, 1e-3, 300, 6, _GAIN)
+_DISTINCT = 1e-2  # log-likelihood, on condensed data, by which two modes differ at least
+_REACHED = 0.01  # runs that end this close to the best have reached it
+_LARGE = 200_000  # observations and starts, multiplied, from which on threads are worth waking
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,23 +52,26 @@ class Modes:
 
     Attributes
     ----------
-    runs : tuple of Run
-        Every run, in the order of the starts; those that cannot be the best are left coarse.
+    log_likelihoods : (s,) array
+        Log-likelihood that each run ended with; NaN where a component collapsed.
     best : Run or None
-        The finished run with the highest log-likelihood that is not spurious.
+        The run with the highest log-likelihood that is not spurious.
     spurious : Run or None
-        The finished spurious run with the highest log-likelihood.
+        The spurious run with the highest log-likelihood.
+    collapse : Collapse or None
+        How the first run that was dropped ended.
     n_spurious : int
         Number of runs that ended in a spurious maximum.
     n_reached_best : int
-        Number of sound runs whose log-likelihood came, or was forecast to come, within 0.01 of `best`'s.
+        Number of sound runs whose log-likelihood came within 0.01 of `best`'s.
     n_short, n_short_collapsed : int
-        Number of short runs that `runs` were chosen from, and of those of them that were dropped.
+        Number of short runs that starts were chosen from, and of those of them that were dropped.
     """
 
-    runs: tuple[Run, ...]
+    log_likelihoods: Array
     best: Run | None
     spurious: Run | None
+    collapse: Collapse | None
     n_spurious: int
     n_reached_best: int
     n_short: int = 0
@@ -62,7 +80,16 @@ class Modes:
     @property
     def n_collapsed(self) -> int:
         """Number of runs that were dropped because a component collapsed."""
-        return sum(run.collapse is not None for run in self.runs)
+        return int(np.isnan(self.log_likelihoods).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shortlist:
+    """Starts chosen from short runs, (s, size), and how many those were and how many collapsed."""
+
+    vectors: Array
+    n_short: int = 0
+    n_collapsed: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +103,11 @@ class Search:
     spec : MixtureSpec
     rule : SliverRule
     tolerance : float
-        Log-likelihood still to gain at which a finished run stops.
+        Log-likelihood still to gain at which a run stops.
     max_iter : int
         Largest number of steps of one run.
+    acceleration : Acceleration
+        With `NONE`, runs are those of the textbook, `loop.run`.
     """
 
     x: Array
@@ -86,128 +115,166 @@ class Search:
     rule: SliverRule
     tolerance: float
     max_iter: int
+    acceleration: Acceleration = Acceleration.SQUAREM
 
-    def short_runs(self, rng: np.random.Generator) -> list[Run]:
-        """Run EM for a few steps from many random parameters, and go on with the likeliest.
+    @property
+    def shape(self) -> Shape:
+        """Components, dimensions and structure."""
+        return shape_of(self.spec, self.x.shape[1])
 
-        Returns
-        -------
-        list of Run
-            All of them, the likeliest sound ones first, beginning with one for each mode that they
-            are headed for. Short runs before long ones after Biernacki, Celeux & Govaert (2003).
+    def shortlist(self, n_kept: int, rng: np.random.Generator) -> Shortlist:
+        """Choose starts by short runs of EM from random parameters, on condensed data.
+
+        The likeliest of many short runs go on to their modes, of which the likeliest sound ones are kept,
+        one start of each mode before a second of any. Short runs before long ones after Biernacki, Celeux
+        & Govaert (2003). The last place goes to the likeliest spurious mode, if there is one, so that a
+        higher maximum without meaning is seen and reported.
         """
-        k, covariance = self.spec.n_components, self.spec.covariance
-        starts = [draw_start(Start.RANDOM_PARAMETERS, self.x, k, covariance, rng) for _ in range(_N_FIRST)]
-        first = sorted(
-            (self._run(start, _COARSE, _FIRST_STEPS) for start in starts), key=self._rank, reverse=True
+        n_free = max(self.spec.n_components - 1, 1)
+        data = as_data(*condense(self.x, _N_CONDENSED, rng))
+        vectors = random_vectors(self.x, self.shape, _N_SHORT * n_free, rng)
+        heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)
+        is_sound = ~np.isnan(heights) & ~self._are_spurious(vectors)
+        likeliest = np.lexsort((-heights, ~is_sound))[: _N_LONGER * n_free]
+        longer = climb_all(data, self.shape, vectors[likeliest], _LONGER)
+        return Shortlist(self._choose(longer, n_kept), len(vectors), int(np.isnan(heights).sum()))
+
+    def from_starts(self, starts: Sequence[NormalMixture], shortlist: Shortlist | None = None) -> Modes:
+        """Find the modes that starts lead to, those of a shortlist before the others."""
+        vectors = np.array([to_vector(start, self.shape) for start in starts])
+        if shortlist is None:
+            return self._sort_out(self._climb(vectors))
+        both = np.concatenate([shortlist.vectors, vectors]) if len(starts) else shortlist.vectors
+        modes = self._sort_out(self._climb(both))
+        return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
+
+    def _choose(self, longer: Climbs, n_kept: int) -> Array:
+        """Vectors of the likeliest modes that longer runs ended in."""
+        heights = longer.log_likelihoods
+        is_spurious = self._are_spurious(longer.vectors)
+        is_sound = (longer.outcomes != COLLAPSED) & ~is_spurious
+        order = np.lexsort((-heights, ~is_sound))
+        is_new = np.ones(len(order), dtype=bool)
+        is_new[1:] = np.diff(-heights[order]) > _DISTINCT
+        kept = np.concatenate([order[is_new], order[~is_new]])[:n_kept]
+        candidates = np.flatnonzero((longer.outcomes != COLLAPSED) & is_spurious)
+        if len(candidates):
+            kept[-1] = candidates[heights[candidates].argmax()]
+        return longer.vectors[kept]
+
+    def _climb(self, vectors: Array) -> Ends:
+        if self.acceleration == Acceleration.NONE:
+            runs = [self._settle(self._run(to_mixture(vector, self.shape))) for vector in vectors]
+            return _TextbookEnds(tuple(runs), self.shape)
+        rules = Rules(_METHODS[self.acceleration], self.tolerance, self.max_iter, _N_FIRST, _GAIN)
+        is_large = len(vectors) * len(self.x) > _LARGE
+        climb = climb_in_threads if is_large else climb_all
+        data = as_data(self.x)
+        return _ClimbedEnds(climb(data, self.shape, vectors, rules), data, self.shape)
+
+    def _sort_out(self, ends: Ends) -> Modes:
+        heights = ends.log_likelihoods
+        is_spurious = ~np.isnan(heights) & self._are_spurious(ends.vectors)
+        is_sound = ~np.isnan(heights) & ~is_spurious
+        best, spurious = _highest(heights, is_sound), _highest(heights, is_spurious)
+        dropped = np.flatnonzero(np.isnan(heights))
+        n_reached = 0 if best is None else int((heights[is_sound] > heights[best] - _REACHED).sum())
+        return Modes(
+            log_likelihoods=heights,
+            best=None if best is None else ends.run(best),
+            spurious=None if spurious is None else ends.run(spurious),
+            collapse=ends.run(int(dropped[0])).collapse if len(dropped) else None,
+            n_spurious=int(is_spurious.sum()),
+            n_reached_best=n_reached,
         )
-        second = [self._go_on(one, _COARSE, _SECOND_STEPS) for one in first[:_N_SECOND]]
-        distinct: list[Run] = []
-        others: list[Run] = []
-        for one in sorted(second, key=self._rank, reverse=True):
-            is_known = any(self._is_same_mode(one, other) for other in distinct)
-            (others if is_known else distinct).append(one)
-        return [*distinct, *others, *first[_N_SECOND:]]
 
-    def from_start(self, start: NormalMixture) -> Modes:
-        """Find the mode that one start leads to."""
-        return self._sort_out([self._settle(self._run(start, self.tolerance))])
-
-    def from_starts(
-        self, starts: Sequence[NormalMixture], short: Sequence[Run] = (), n_kept: int = 0
-    ) -> Modes:
-        """Find the modes that starts, and the best of short runs, lead to; finish those that may be the best.
-
-        The last of the `n_kept` places goes to the likeliest short run that is spurious, if one is, so
-        that a higher maximum without meaning is seen and reported.
-        """
-        runs = [self._go_on(one, _COARSE) for one in self._keep(short, n_kept)]
-        runs += [self._run(start, _COARSE) for start in starts]
-        self._finish(runs, [i for i, one in enumerate(runs) if self._is_sound(one)])
-        self._finish(runs, [i for i, one in enumerate(runs) if self._is_spurious(one)])
-        n_collapsed = sum(one.collapse is not None for one in short)
-        return replace(self._sort_out(runs), n_short=len(short), n_short_collapsed=n_collapsed)
-
-    def _keep(self, short: Sequence[Run], n_kept: int) -> list[Run]:
-        kept = list(short[:n_kept])
-        spurious = max((one for one in short if self._is_spurious(one)), key=_height, default=None)
-        return kept if spurious is None or spurious in kept else [*kept[:-1], spurious]
+    def _are_spurious(self, vectors: Array) -> NDArray[np.bool_]:
+        n, (k, d, _) = len(vectors), self.shape
+        weights, factors = np.empty((n, k)), np.empty((n, k, d, d))
+        unpack_all(vectors, self.shape, weights, factors)
+        return self.rule.are_slivers(weights, factors @ factors.mT).any(axis=1)
 
     def _settle(self, run: Run) -> Run:
-        """Go on with a finished run until it is certified as a maximum, or its steps are used up.
+        """Go on with a textbook run until it is certified as a maximum, or its steps are used up.
 
         A mode that converges fast can hide a slow one from the extrapolation of the trace.
         """
         while run.collapse is None and len(run.trace) <= self.max_iter:
             if certify(run.mixture, self.x, self.spec.covariance).is_maximum:
                 break
-            further = self._run(run.mixture, self.tolerance, earlier=run.trace[:-1].tolist())
+            further = self._run(run.mixture, run.trace[:-1].tolist())
             if len(further.trace) <= len(run.trace) + 2:  # nothing left that floating point can show
                 return further
             run = further
         return run
 
-    def _finish(self, runs: list[Run], places: list[int]) -> None:
-        """Finish, in place, the runs that may be the best of `places`, one for each mode.
-
-        `places` are those of sound runs, or those of spurious ones; a run that ends as the other kind
-        stands for no other.
-        """
-        finished: list[Run] = []
-        for i in sorted(places, key=lambda i: runs[i].forecast, reverse=True):
-            highest = max((one.log_likelihood for one in finished), default=-math.inf)
-            if runs[i].forecast < highest - _SLACK:
-                break
-            if not any(self._is_same_mode(runs[i], one) for one in finished):
-                was_sound = self._is_sound(runs[i])
-                runs[i] = self._settle(self._go_on(runs[i], self.tolerance))
-                if runs[i].collapse is None and self._is_sound(runs[i]) == was_sound:
-                    finished.append(runs[i])
-
-    def _sort_out(self, runs: list[Run]) -> Modes:
-        spurious = [one for one in runs if self._is_spurious(one)]
-        sound = [one for one in runs if self._is_sound(one)]
-        best = max(sound, key=_height, default=None)
-        reached = 0 if best is None else sum(abs(one.forecast - best.forecast) < _REACHED for one in sound)
-        return Modes(tuple(runs), best, max(spurious, key=_height, default=None), len(spurious), reached)
-
-    def _run(
-        self,
-        start: NormalMixture,
-        tolerance: float,
-        max_iter: int | None = None,
-        earlier: Sequence[float] = (),
-    ) -> Run:
+    def _run(self, start: NormalMixture, earlier: Sequence[float] = ()) -> Run:
+        covariance = self.spec.covariance
         return run(
-            self.x,
-            self.spec.covariance,
-            start,
-            tolerance=max(tolerance, self.tolerance),
-            max_iter=min(max_iter or self.max_iter, self.max_iter),
-            earlier=earlier,
+            self.x, covariance, start, tolerance=self.tolerance, max_iter=self.max_iter, earlier=earlier
         )
 
-    def _go_on(self, run: Run, tolerance: float, max_iter: int | None = None) -> Run:
-        """Go on with a run to a tighter tolerance; its trace goes on too."""
-        if run.collapse is not None:
-            return run
-        return self._run(run.mixture, tolerance, max_iter, run.trace[:-1].tolist())
 
-    def _rank(self, run: Run) -> tuple[bool, float]:
-        return self._is_sound(run), run.log_likelihood
+class Ends(Protocol):
+    """Where runs ended."""
 
-    def _is_sound(self, run: Run) -> bool:
-        return run.collapse is None and self.rule.find(run.mixture) is None
+    @property
+    def vectors(self) -> Array:
+        """The last parameters, (s, size)."""
 
-    def _is_spurious(self, run: Run) -> bool:
-        return run.collapse is None and self.rule.find(run.mixture) is not None
+    @property
+    def log_likelihoods(self) -> Array:
+        """Their log-likelihoods, (s,); NaN where a component collapsed."""
 
-    def _is_same_mode(self, one: Run, other: Run) -> bool:
-        if abs(one.log_likelihood - other.log_likelihood) < _SAME_LIKELIHOOD:
-            return True
-        is_near = abs(one.forecast - other.forecast) < _SLACK
-        return is_near and len(self.x) * align(one.mixture, other.mixture).cost < _SAME_MODE
+    def run(self, i: int) -> Run:
+        """Return one of the runs."""
 
 
-def _height(run: Run) -> float:
-    return run.log_likelihood
+@dataclass(frozen=True, slots=True, eq=False)
+class _TextbookEnds:
+    runs: tuple[Run, ...]
+    shape: Shape
+
+    @property
+    def vectors(self) -> Array:
+        return np.array([to_vector(run.mixture, self.shape) for run in self.runs])
+
+    @property
+    def log_likelihoods(self) -> Array:
+        return np.array([np.nan if run.collapse else run.log_likelihood for run in self.runs])
+
+    def run(self, i: int) -> Run:
+        return self.runs[i]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ClimbedEnds:
+    climbs: Climbs
+    data: Data
+    shape: Shape
+
+    @property
+    def vectors(self) -> Array:
+        return self.climbs.vectors
+
+    @property
+    def log_likelihoods(self) -> Array:
+        return np.where(self.climbs.outcomes == COLLAPSED, np.nan, self.climbs.log_likelihoods)
+
+    def run(self, i: int) -> Run:
+        mixture = to_mixture(self.climbs.vectors[i], self.shape)
+        trace = self.climbs.traces[i, : self.climbs.lengths[i]]
+        collapse = None
+        if self.climbs.outcomes[i] == COLLAPSED:
+            component = int(self.climbs.collapsed[i])
+            owned = e_step(mixture, self.data.x).responsibilities[:, component] > 0.5
+            collapse = Collapse(component, np.flatnonzero(owned))
+        elif self.climbs.n_curvatures[i]:
+            trace = np.append(trace, log_likelihood_of(self.data, self.shape, self.climbs.vectors[i]))
+        return Run(mixture, freeze(trace.copy()), float(self.climbs.decrements[i]), collapse)
+
+
+def _highest(heights: Array, is_candidate: NDArray[np.bool_]) -> int | None:
+    if not is_candidate.any():
+        return None
+    return int(np.where(is_candidate, heights, -np.inf).argmax())

@@ -7,6 +7,7 @@ observation far from every component still has responsibilities.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,16 +87,40 @@ def log_likelihood(mixture: NormalMixture, x: ArrayLike) -> float:
     return float(log_density(mixture, x).sum())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SoftAssignments:
+    """Density and soft assignment of observations, on the log scale.
+
+    Attributes
+    ----------
+    log_densities : (n,) array
+        Log density of the mixture at each observation.
+    log_responsibilities : (n, k) array
+        Log of each responsibility: exact where the responsibility itself underflows to 0.
+    """
+
+    log_densities: Array
+    log_responsibilities: Array
+
+
+def soft_assignments(mixture: NormalMixture, x: ArrayLike) -> SoftAssignments:
+    """Density and soft assignment of each observation, by Bayes' rule.
+
+    Parameters and errors are those of `log_density`.
+    """
+    joint = joint_log_densities(mixture, as_observations(x, mixture.n_dims))
+    top = joint.max(axis=1)
+    joint -= top[:, None]  # far out, where densities are tiny, their ratios keep their digits
+    over_top = log_sum_exp(joint)
+    return SoftAssignments(top + over_top, joint - over_top[:, None])
+
+
 def log_responsibilities(mixture: NormalMixture, x: ArrayLike) -> Array:
     """Log of each responsibility, (n, k): exact where the responsibility itself underflows to 0.
 
     Parameters and errors are those of `log_density`.
     """
-    joint = joint_log_densities(mixture, as_observations(x, mixture.n_dims))
-    joint -= joint.max(
-        axis=1, keepdims=True
-    )  # far out, where densities are tiny, their ratios keep their digits
-    return joint - log_sum_exp(joint)[:, None]
+    return soft_assignments(mixture, x).log_responsibilities
 
 
 def responsibilities(mixture: NormalMixture, x: ArrayLike) -> Array:

@@ -66,8 +66,8 @@ _HALF_ROOT = 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
 
 #: In place of observation weights: every observation counts once.
 UNWEIGHTED = np.empty(0)
-
-_threads = Lock()  # numba's simplest layer of threads cannot be entered twice at once
+#: Held while numba's threads run: their simplest layer cannot be entered twice at once.
+THREADS = Lock()
 
 
 @compiled
@@ -361,7 +361,7 @@ def _moments_in_threads(data: Data, theta: Theta, sums: Array) -> float:
 
 def moments_in_threads(data: Data, theta: Theta, sums: Array) -> float:
     """`moments`, made by numba's threads; the same bits, whatever their number."""
-    with _threads:
+    with THREADS:
         return _moments_in_threads(data, theta, sums)
 
 
