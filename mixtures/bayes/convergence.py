@@ -58,15 +58,15 @@ def convergence(draws: Array) -> Convergence:
         return Convergence(*np.full((4, *draws.shape[:-2]), np.nan))
     split = _split(np.where(sound[..., None, None], draws, 0.0))
     bulk, folded = _normal_scores(split)
-    ess_bulk, ess_low, ess_high, ess_mean = _ess(np.stack([bulk, *_split(_in_tails(draws)), split]))
+    ess_tails = [_ess(_split(tail)) for tail in _in_tails(draws)]
     with np.errstate(invalid="ignore", divide="ignore"):
         rhat = np.fmax(_rhat(bulk), _rhat(folded))
-        mcse = draws.std(axis=(-2, -1), ddof=1) / np.sqrt(ess_mean)
+        mcse = draws.std(axis=(-2, -1), ddof=1) / np.sqrt(_ess(split))
     several = sound & (draws.shape[-2] > 1)
     return Convergence(
         rhat=np.where(several, rhat, np.nan),
-        ess_bulk=np.where(sound, ess_bulk, np.nan),
-        ess_tail=np.where(sound, np.minimum(ess_low, ess_high), np.nan),
+        ess_bulk=np.where(sound, _ess(bulk), np.nan),
+        ess_tail=np.where(sound, np.minimum(*ess_tails), np.nan),
         mcse=np.where(sound, mcse, np.nan),
     )
 
@@ -109,11 +109,15 @@ def _scores_in_order(ascending: Array) -> Array:
     size = ascending.shape[-1]
     twice_ranks = np.arange(2.0, 2 * size + 1)  # all that there can be: ties share whole ranks or halves
     scores = ndtri((twice_ranks / 2 - _BLOM) / (size - 2 * _BLOM + 1))
+    result = np.tile(scores[::2], (*ascending.shape[:-1], 1))
     is_first = np.ones(ascending.shape, dtype=bool)
     np.not_equal(ascending[..., 1:], ascending[..., :-1], out=is_first[..., 1:])
-    first = np.flatnonzero(is_first)
-    lengths = np.diff(first, append=ascending.size)
-    return np.repeat(scores[2 * (first % size) + lengths - 1], lengths).reshape(ascending.shape)
+    later = np.flatnonzero(~is_first)
+    tied = np.union1d(later - 1, later)  # few, of a sampler that moves
+    heads = np.flatnonzero(is_first.flat[tied])
+    lengths = np.diff(heads, append=tied.size)
+    result.flat[tied] = np.repeat(scores[2 * (tied[heads] % size) + lengths - 1], lengths)
+    return result
 
 
 def _rhat(split: Array) -> Array:

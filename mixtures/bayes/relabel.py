@@ -16,8 +16,6 @@ import numpy as np
 
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.model.arrays import Array, Integers
-from mixtures.model.labels import bhattacharyya_distances
-from mixtures.model.mixture import NormalMixture
 
 _MOST_PERMUTATIONS = 24  # k = 4; above, a solver of the assignment problem is faster than all of them
 
@@ -77,10 +75,20 @@ def relabel(draws: MixtureDraws, method: Relabel, *, log_densities: Array) -> In
 
 def assign(reference: MixtureDraws, draws: MixtureDraws) -> Integers:
     """Return each draw's best permutation, (s, k), given the reference as a single draw, (1, k)."""
-    k = reference.n_components
-    costs = bhattacharyya_distances(_as_mixture(reference), _as_mixture(draws)).reshape(k, -1, k)
-    best = by_enumeration if math.factorial(k) <= _MOST_PERMUTATIONS else by_assignment
-    return best(costs.transpose(1, 0, 2))
+    best = by_enumeration if math.factorial(draws.n_components) <= _MOST_PERMUTATIONS else by_assignment
+    return best(distances(reference, draws))
+
+
+def distances(reference: MixtureDraws, draws: MixtureDraws) -> Array:
+    """Bhattacharyya distances, (s, k, k), of the reference's components, in rows, to those of each draw.
+
+    The univariate case of `mixtures.model.labels.bhattacharyya_distances`.
+    """
+    delta = reference.means[..., None] - draws.means[:, None]
+    pooled = (reference.variances[..., None] + draws.variances[:, None]) / 2
+    log_sds = np.log(reference.sds)[..., None] + np.log(draws.sds)[:, None]
+    costs: Array = delta**2 / pooled / 8 + (np.log(pooled) - log_sds) / 2
+    return costs
 
 
 def by_enumeration(costs: Array) -> Integers:
@@ -96,9 +104,3 @@ def by_assignment(costs: Array) -> Integers:
     from scipy.optimize import linear_sum_assignment
 
     return np.stack([linear_sum_assignment(matrix)[1] for matrix in costs])
-
-
-def _as_mixture(draws: MixtureDraws) -> NormalMixture:
-    """All draws' components as one mixture; its weights play no part in distances."""
-    means, variances = draws.means.reshape(-1, 1), draws.variances.reshape(-1, 1, 1)
-    return NormalMixture.unchecked(draws.weights.reshape(-1), means, variances)

@@ -58,3 +58,11 @@ def test_soft_assignments_keep_their_logarithm_where_they_underflow(random_draws
     soft = densities.soft_assignments(random_draws((50,), k=2, seed=4), np.array([1e4]), level=0.9)
     assert np.isfinite(soft.log_responsibilities).all()
     assert soft.responsibilities.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_quantiles_of_sorted_values_are_those_of_numpy(n):
+    values = np.sort(np.random.default_rng(5).normal(size=(3, 4, n)), axis=-1)
+    probabilities = np.array([0, 0.025, 0.5, 0.975, 1])
+    expected = np.moveaxis(np.quantile(values, probabilities, axis=-1), 0, -1)
+    np.testing.assert_allclose(densities.quantiles_of_sorted(values, probabilities), expected, rtol=1e-12)
