@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,6 +50,20 @@ class Diagnostics:
             ess_tail=freeze(found.ess_tail),
             mcse=freeze(found.mcse),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the diagnostics of the quantities of all parts."""
+        names = tuple(name for part in parts for name in part.names)
+        arrays = zip(*(part._arrays() for part in parts), strict=True)
+        return cls(names, *map(np.concatenate, arrays))
+
+    def at(self, places: slice) -> Self:
+        """Return the diagnostics of some of the quantities."""
+        return type(self)(self.names[places], *(values[places] for values in self._arrays()))
+
+    def _arrays(self) -> tuple[Array, Array, Array, Array]:
+        return self.rhat, self.ess_bulk, self.ess_tail, self.mcse
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +135,11 @@ class Gate:
             most = int(self.divergences * diverging.size)
             message = f"{diverging.sum()} of {diverging.size} draws diverged; at most {most} may"
             return Outcome(Status.DIVERGENT, message)
-        failures = self._failures(diagnostics)
+        failures = self.failures(diagnostics)
         return Outcome(Status.NOT_MIXED, "; ".join(failures)) if failures else Outcome(Status.CONVERGED)
 
-    def _failures(self, diagnostics: Diagnostics) -> list[str]:
-        """Describe, for each criterion that fails, the worst quantity: NaN first."""
+    def failures(self, diagnostics: Diagnostics) -> list[str]:
+        """Describe, for each limit of R-hat and ESS that is not kept, the worst quantity: NaN first."""
         rhat, bulk, tail = diagnostics.rhat, diagnostics.ess_bulk, diagnostics.ess_tail
         criteria = (
             ("R-hat", rhat, rhat < self.rhat, rhat.argmax(), f"must be below {self.rhat:g}", ".3f"),

@@ -47,7 +47,7 @@ def x():
 
 @pytest.fixture(scope="session")
 def fit(spec, x):
-    return NUTS(n_draws=1000).fit(spec, x, rng=5)
+    return NUTS(n_draws=1000, target_ess=None).fit(spec, x, rng=5)
 
 
 @pytest.fixture(scope="session")

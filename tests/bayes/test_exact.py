@@ -43,7 +43,9 @@ def test_allocations_of_few_observations():
     """False alarms: eight comparisons at four standard errors, under one in a thousand."""
     x = np.array([-1.3, -0.4, 0.1, 0.9, 1.6, 2.2, 3.1, 4.0])
     prior = Prior(Dirichlet([2, 3]), Normal([0, 2.5], [1, 1.5]), LogNormal([-0.3, 0.2], [0.5, 0.4]))
-    fit = NUTS(prior=prior, n_draws=4000, n_warmup=1000, target_accept=0.95).fit(MixtureSpec(2), x, rng=2)
+    fit = NUTS(prior=prior, n_draws=4000, n_warmup=1000, target_ess=None, target_accept=0.95).fit(
+        MixtureSpec(2), x, rng=2
+    )
     assert fit.status == Status.CONVERGED, fit.message
 
     draws = fit.details.components

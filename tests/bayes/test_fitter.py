@@ -13,6 +13,7 @@ import pytest
 from mixtures.bayes import compile as compiling
 from mixtures.bayes.diagnostics import LENIENT
 from mixtures.bayes.fitter import NUTS
+from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood, responsibilities
 from mixtures.model.fit import Status
 from mixtures.model.mixture import NormalMixture
@@ -36,6 +37,9 @@ class TestSettings:
             ({"n_draws": 3}, ValueError, "n_draws must be at least 4; got 3"),
             ({"n_draws": 10.0}, TypeError, "n_draws must be a whole number; got 10.0"),
             ({"n_warmup": True}, TypeError, "n_warmup must be a whole number; got True"),
+            ({"target_ess": 0}, ValueError, "target_ess must be a positive number or None; got 0"),
+            ({"target_ess": "many"}, TypeError, "target_ess must be a number; got 'many'"),
+            ({"max_draws": 500}, ValueError, "max_draws must be at least n_draws, 600; got 500"),
             ({"cores": 0}, ValueError, "cores must be at least 1; got 0"),
             ({"level": 95}, ValueError, "level must lie between 0 and 1; got 95"),
             ({"target_accept": "0.8"}, TypeError, "target_accept must be a number; got '0.8'"),
@@ -116,14 +120,77 @@ class TestResult:
 
 class TestRandomness:
     def test_the_same_seed_gives_the_same_draws_whatever_the_cores(self, spec, x, fit):
-        again = NUTS(n_draws=1000, cores=2).fit(spec, x[:, None], np.random.default_rng(5))
+        again = NUTS(n_draws=1000, target_ess=None, cores=2).fit(spec, x[:, None], np.random.default_rng(5))
         np.testing.assert_array_equal(again.draws.means, fit.draws.means)
-        other = NUTS(n_draws=1000).fit(spec, x, rng=6)
+        other = NUTS(n_draws=1000, target_ess=None).fit(spec, x, rng=6)
         assert not np.array_equal(other.draws.means, fit.draws.means)
 
     def test_chains_start_apart(self, posterior):
         first = posterior.means[:, 0, 0]
         assert len(set(first)) == 4
+
+
+@pytest.fixture(scope="module")
+def near():
+    """Two components so near each other that one short round cannot do."""
+    return simulate(NormalMixture.univariate([0.4, 0.6], [0, 2.5], [1, 1]), 300, rng=3).x[:, 0]
+
+
+@pytest.fixture(scope="module")
+def reached(spec, near):
+    return NUTS(n_draws=200).fit(spec, near, rng=4)
+
+
+class TestTarget:
+    def test_every_reported_quantity_reaches_it(self, reached):
+        assert (reached.status, reached.warnings) == (Status.CONVERGED, ())
+        for diagnostics in (reached.details.invariants, reached.details.parameters):
+            assert (np.minimum(diagnostics.ess_bulk, diagnostics.ess_tail) >= 1000).all()
+            assert (diagnostics.rhat < 1.01).all()
+        assert reached.draws.weights.shape[:2] == reached.details.stats.n_steps.shape
+        assert reached.draws.weights.shape[1] > 200
+
+    def test_the_same_seed_gives_the_same_rounds_whatever_the_cores(self, spec, near, reached):
+        again = NUTS(n_draws=200, cores=2).fit(spec, near, rng=4)
+        np.testing.assert_array_equal(again.draws.means, reached.draws.means)
+
+    def test_rounds_are_different_draws(self, reached):
+        assert len(np.unique(reached.details.stats.step_size[:, [0, -1]].round(12))) > 4
+
+    def test_they_agree_with_one_long_round(self, spec, near, reached):
+        """False alarms: six comparisons at four standard errors, under one in a thousand."""
+        long = NUTS(n_draws=4000, n_warmup=1000, target_ess=None).fit(spec, near, rng=5)
+        ours, theirs = reached.details, long.details
+        error = np.hypot(ours.parameters.mcse, theirs.parameters.mcse)
+        means = [
+            np.concatenate([p.weights, p.means, p.sds], axis=-1).mean(axis=(0, 1)) for p in (ours, theirs)
+        ]
+        assert (np.abs(means[0] - means[1]) < 4 * error).all()
+        assert not (np.abs(means[0] - means[1] + 0.2) < 4 * error).any()
+
+    def test_the_cap_ends_it_and_says_so(self, spec, near):
+        fit = NUTS(n_draws=100, max_draws=150).fit(spec, near, rng=4)
+        assert fit.draws.weights.shape[1] == 150
+        (warning,) = fit.warnings
+        assert warning.startswith("sampling ended at 150 draws a chain, short of its target: ")
+        assert fit.status == Status.NOT_MIXED
+
+    def test_a_target_below_the_gate_is_raised_to_it(self, spec, x):
+        fit = NUTS(n_draws=50, target_ess=10, gate=LENIENT).fit(spec, x, rng=4)
+        assert fit.status == Status.CONVERGED, fit.message
+        assert fit.details.parameters.ess_bulk.min() >= LENIENT.ess
+
+    def test_parameters_without_an_identity_are_not_waited_for(self, spec, x):
+        """Unlabelled draws of distant components: parameters differ between chains for good."""
+        fit = NUTS(relabel="none").fit(spec, x, rng=5)
+        assert fit.status == Status.CONVERGED, fit.message
+        assert fit.warnings == ()
+        assert fit.details.parameters.rhat.max() > 1.5
+
+    def test_time_is_counted_over_all_rounds(self, spec, near):
+        fit = NUTS(target_ess=1e9, max_draws=10**9, time_limit=1.0).fit(spec, near, rng=4)
+        assert (fit.status, fit.estimate) == (Status.TIMEOUT, None)
+        assert fit.message == "sampling must end within 1 seconds; it was stopped"
 
 
 class TestManyDataSets:
@@ -133,16 +200,18 @@ class TestManyDataSets:
         compiled = compiling._compiled[2, LogNormal, False]
         monkeypatch.setattr(compiling, "_compiled", {})
         monkeypatch.setattr(compiling, "_compile", lambda *arguments: keys.append(arguments) or compiled)
-        engine = NUTS(n_draws=50, n_warmup=50)
+        engine = NUTS(n_draws=50, n_warmup=50, target_ess=None)
         assert engine.fit(spec, x, 1).draws.means.shape == (4, 50, 2, 1)
         assert engine.fit(spec, x[:37], 1).responsibilities.shape == (37, 2)
         by_hand = Prior(Dirichlet([2, 3]), Normal([0, 4], 1), LogNormal(0, 0.5))
-        assert NUTS(prior=by_hand, n_draws=50, n_warmup=50).fit(spec, x, 1).estimate is not None
+        assert (
+            NUTS(prior=by_hand, n_draws=50, n_warmup=50, target_ess=None).fit(spec, x, 1).estimate is not None
+        )
         assert len(keys) == 1
 
     @pytest.mark.parametrize(("shift", "scale"), [(1e6, 1), (-3, 1e-6), (0, 1e6)])
     def test_data_elsewhere_converge_too_and_give_the_same_answer(self, spec, x, fit, shift, scale):
-        moved = NUTS(n_draws=1000).fit(spec, shift + scale * x, rng=8)
+        moved = NUTS(n_draws=1000, target_ess=None).fit(spec, shift + scale * x, rng=8)
         assert moved.status == Status.CONVERGED, moved.message
         ours, theirs = fit.details.parameters, moved.details.parameters
         difference = (moved.estimate.means[:, 0] - shift) / scale - fit.estimate.means[:, 0]
@@ -151,7 +220,7 @@ class TestManyDataSets:
 
     def test_a_prior_that_tells_components_apart_keeps_its_labels(self, spec, x):
         prior = Prior(Dirichlet(2), Normal([4, 0], 0.5), LogNormal(0, 0.5))  # the larger mean first
-        engine = NUTS(prior=prior, n_draws=200, gate=LENIENT)
+        engine = NUTS(prior=prior, n_draws=200, gate=LENIENT, target_ess=None)
         fit = engine.fit(spec, x, rng=3)
         assert (fit.details.permutations == [0, 1]).all()
         assert fit.estimate.means[0, 0] > fit.estimate.means[1, 0]
@@ -159,19 +228,21 @@ class TestManyDataSets:
 
 class TestFailures:
     def test_a_fit_that_fails_the_gate_keeps_its_estimate(self, spec, x):
-        fit = NUTS(n_draws=50, n_warmup=50).fit(spec, x, rng=1)
+        fit = NUTS(n_draws=50, n_warmup=50, target_ess=None).fit(spec, x, rng=1)
         assert fit.status == Status.NOT_MIXED
         assert "ESS" in fit.message
         assert fit.estimate is not None
 
     def test_divergences_have_their_own_status(self, spec, x):
-        fit = NUTS(n_draws=200, n_warmup=5).fit(spec, x, rng=1)  # step sizes are hardly adapted
+        fit = NUTS(n_draws=200, n_warmup=5, target_ess=None).fit(
+            spec, x, rng=1
+        )  # step sizes are hardly adapted
         assert fit.status == Status.DIVERGENT
         assert "draws diverged" in fit.message
         assert fit.estimate is not None
 
     def test_a_time_limit_is_kept(self, spec, x):
-        fit = NUTS(n_draws=1_000_000, time_limit=0.3).fit(spec, x, rng=1)
+        fit = NUTS(n_draws=1_000_000, target_ess=None, time_limit=0.3).fit(spec, x, rng=1)
         assert fit.status == Status.TIMEOUT
         assert fit.message == "sampling must end within 0.3 seconds; it was stopped"
         assert fit.estimate is None
@@ -179,7 +250,7 @@ class TestFailures:
     def test_a_sampler_that_cannot_start_is_an_error_in_the_result(self, spec, x, monkeypatch):
         nowhere = NormalMixture.unchecked(*(np.full(shape, np.nan) for shape in ((2,), (2, 1), (2, 1, 1))))
         monkeypatch.setattr("mixtures.bayes.fitter.random_start", lambda *_: nowhere)
-        fit = NUTS(n_draws=50, n_warmup=50).fit(spec, x, rng=1)
+        fit = NUTS(n_draws=50, n_warmup=50, target_ess=None).fit(spec, x, rng=1)
         assert fit.status == Status.ERROR
         assert fit.message == "the sampler failed: All initialization points failed"
         assert fit.responsibilities is None
@@ -199,8 +270,8 @@ class TestFailures:
         timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         with pytest.raises(KeyboardInterrupt):
-            NUTS(n_draws=1_000_000).fit(spec, x, rng=1)
-        assert NUTS(n_draws=50, n_warmup=50).fit(spec, x, rng=1).estimate is not None
+            NUTS(n_draws=1_000_000, target_ess=None).fit(spec, x, rng=1)
+        assert NUTS(n_draws=50, n_warmup=50, target_ess=None).fit(spec, x, rng=1).estimate is not None
 
     @pytest.mark.parametrize(
         ("spec", "x", "message"),
@@ -226,7 +297,7 @@ class TestFailures:
 
 class TestTies:
     PRIOR = Prior(Dirichlet(5), Normal(0, 5), HalfNormal(2), ordered=True)
-    ENGINE = NUTS(prior=PRIOR, n_draws=50, n_warmup=100)
+    ENGINE = NUTS(prior=PRIOR, n_draws=50, n_warmup=100, target_ess=None)
 
     @pytest.fixture
     def tied(self, x):
@@ -239,4 +310,4 @@ class TestTies:
         assert self.ENGINE.fit(spec, x, rng=1).warnings == ()
 
     def test_the_default_prior_avoids_zero(self, spec, tied):
-        assert NUTS(n_draws=50, n_warmup=50).fit(spec, tied, rng=1).warnings == ()
+        assert NUTS(n_draws=50, n_warmup=50, target_ess=None).fit(spec, tied, rng=1).warnings == ()

@@ -24,7 +24,7 @@ def test_posteriordb_low_dim_gauss_mix():
     x = json.loads((GOLD / "low_dim_gauss_mix.json").read_text())["y"]
     gold = json.loads((GOLD / "low_dim_gauss_mix_reference_summary.json").read_text())
     prior = Prior(Dirichlet([5, 5]), Normal(0, 2), HalfNormal(2), ordered=True)
-    fit = NUTS(prior=prior, n_draws=3000).fit(MixtureSpec(2), x, rng=20)
+    fit = NUTS(prior=prior, target_ess=4000).fit(MixtureSpec(2), x, rng=20)
     assert fit.status == Status.CONVERGED, fit.message
 
     found, ours = fit.details.parameters, fit.details
