@@ -133,7 +133,10 @@ def _weights(k: int, data: dict[str, Variable]) -> Variable:
 
     if k == 1:  # nothing is free
         return pm.Deterministic("weights", pm.math.constant(np.ones(1)), dims="component")
-    return pm.Dirichlet("weights", data["weights_concentration"], dims="component")
+    from mixtures.bayes.simplex import Simplex
+
+    concentration = data["weights_concentration"]
+    return pm.Dirichlet("weights", concentration, default_transform=Simplex(), dims="component")
 
 
 def _standard_means(k: int, prior: Prior, data: dict[str, Variable]) -> Variable:
