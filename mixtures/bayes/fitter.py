@@ -41,8 +41,8 @@ class NUTS:
 
     The estimate is the posterior mean of weights, means and variances over relabelled draws;
     responsibilities are averaged over the posterior. The first fit in a process with another number
-    of components or family of prior compiles its sampler, which takes some 10 seconds; later ones
-    reuse it.
+    of components or family of prior compiles its sampler, which takes a second, or half a minute
+    the first time on a machine; later ones reuse it.
 
     Parameters
     ----------
