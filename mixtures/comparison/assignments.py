@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixtures.model.arrays import Array, Integers
 
@@ -91,8 +92,8 @@ def assignment_distance(log_reference: Array, log_responsibilities: Array) -> As
     with np.errstate(invalid="ignore"):
         divergence = np.where(reference > 0, reference * (log_reference - log_responsibilities), 0.0)
     return AssignmentDistance(
-        total_variation=float(gaps.sum(axis=1).mean() / 2),
-        kl=max(float(divergence.sum(axis=1).mean()), 0.0),
+        total_variation=float(gaps.sum() / (2 * len(gaps))),
+        kl=max(float(divergence.sum() / len(gaps)), 0.0),
         largest=float(gaps.max()),
         disagreement=float((log_responsibilities.argmax(axis=1) != log_reference.argmax(axis=1)).mean()),
     )
@@ -106,15 +107,14 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
     """
     known = labels >= 0
     logs, labels = log_responsibilities[known], labels[known]
-    r = np.exp(logs)
-    of_label = logs[np.arange(len(labels)), labels]
-    truth = np.eye(r.shape[1])[labels]
+    r, belongs = np.exp(logs), _belongs(labels, logs.shape[1])
+    of_label, hard = logs[belongs], r.argmax(axis=1)
     return AssignmentScores(
         log_score=float(-of_label.mean()),
         n_infinite=int(np.isneginf(of_label).sum()),
-        brier=float(np.square(r - truth).sum(axis=1).mean()),
-        error_rate=float((r.argmax(axis=1) != labels).mean()),
-        adjusted_rand_index=adjusted_rand_index(labels, r.argmax(axis=1)),
+        brier=float(np.square(r - belongs).sum() / len(r)),
+        error_rate=float((hard != labels).mean()),
+        adjusted_rand_index=adjusted_rand_index(labels, hard),
         calibration_error=calibration_error(r, labels),
     )
 
@@ -123,7 +123,7 @@ def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
     """Gather soft assignments, given as logarithms (n, k), in ten bins, with how many came true."""
     known = labels >= 0
     r = np.exp(log_responsibilities[known]).ravel()
-    belongs = np.eye(log_responsibilities.shape[1], dtype=bool)[labels[known]].ravel()
+    belongs = _belongs(labels[known], log_responsibilities.shape[1]).ravel()
     bins = np.minimum((r * N_BINS).astype(np.int64), N_BINS - 1)
     return Reliability(
         counts=np.bincount(bins, minlength=N_BINS),
@@ -135,10 +135,12 @@ def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
 def calibration_error(responsibilities: Array, labels: Integers) -> float:
     """Expected calibration error: mean gap between assigned and true share over 10 bins of equal count."""
     r = responsibilities.ravel()
-    belongs = np.eye(responsibilities.shape[1])[labels].ravel()
-    order = np.argsort(r, kind="stable")
-    gaps = [abs(float((r[part] - belongs[part]).sum())) for part in np.array_split(order, N_BINS)]
-    return sum(gaps) / len(r)
+    gaps = r - _belongs(labels, responsibilities.shape[1]).ravel()
+    of_bin, extra = divmod(len(r), N_BINS)  # as counts go: the first bins hold one more
+    bins = np.arange(min(N_BINS, len(r)))
+    starts = bins * of_bin + np.minimum(bins, extra)
+    sums = np.add.reduceat(gaps[np.argsort(r, kind="stable")], starts)
+    return float(np.abs(sums).sum()) / len(r)
 
 
 def adjusted_rand_index(first: Integers, second: Integers) -> float:
@@ -172,9 +174,16 @@ def error_after_best_mapping(groups: Integers, assignments: Integers) -> float:
 
 
 def contingency(first: Integers, second: Integers) -> Integers:
-    """Counts of each pair of classes of two partitions (n,); classes that do not occur are left out."""
-    rows, row_of = np.unique(first, return_inverse=True)
-    columns, column_of = np.unique(second, return_inverse=True)
-    table = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    np.add.at(table, (row_of, column_of), 1)
-    return table
+    """Counts of each pair of classes of two partitions (n,), given as small whole numbers from 0.
+
+    Classes that do not occur are left out.
+    """
+    n_columns = second.max() + 1
+    cells = np.bincount(first * n_columns + second, minlength=(first.max() + 1) * n_columns)
+    table = cells.reshape(-1, n_columns)
+    return table[table.any(axis=1)][:, table.any(axis=0)]
+
+
+def _belongs(labels: Integers, k: int) -> NDArray[np.bool_]:
+    """Whether each observation belongs to each component, (n, k)."""
+    return labels[:, None] == np.arange(k)

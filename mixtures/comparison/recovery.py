@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from mixtures.comparison.assignments import (
     AssignmentDistance,
@@ -12,13 +13,53 @@ from mixtures.comparison.assignments import (
     reliability,
     score_assignments,
 )
-from mixtures.comparison.distances import bayes_error, hellinger_distance, kl_divergence
+from mixtures.comparison.distances import bayes_error, density_distances
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.data import Dataset
 from mixtures.model.density import log_responsibilities
 from mixtures.model.fit import Fit, Parameters
 from mixtures.model.labels import Alignment, align
 from mixtures.model.mixture import NormalMixture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Oracle:
+    """What knowing the true parameters makes of a data set, whatever is fitted to it.
+
+    Attributes
+    ----------
+    truth : NormalMixture
+    labels : (n,) array of int or None
+        True components, -1 where not known; None where none is.
+    log_responsibilities : (n, k) array
+        Logarithms of the soft assignments at the truth.
+    scores : AssignmentScores or None
+        Their scores against the true components; None without labels.
+    reliability : Reliability or None
+        The same soft assignments in bins.
+    bayes_error : float
+        Error rate of the best possible hard assignment.
+    """
+
+    truth: NormalMixture
+    labels: Integers | None
+    log_responsibilities: Array
+    scores: AssignmentScores | None
+    reliability: Reliability | None
+    bayes_error: float
+
+    @classmethod
+    def of(cls, truth: NormalMixture, dataset: Dataset) -> Self:
+        """Assign a data set at its truth; ValueError if a label names no component."""
+        soft, labels = log_responsibilities(truth, dataset.x), _known_labels(dataset, truth)
+        return cls(
+            truth=truth,
+            labels=labels,
+            log_responsibilities=soft,
+            scores=None if labels is None else score_assignments(soft, labels),
+            reliability=None if labels is None else reliability(soft, labels),
+            bayes_error=bayes_error(truth),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,23 +142,33 @@ def compare(truth: NormalMixture, dataset: Dataset, fit: Fit) -> Recovery:
         names no component of the truth.
     """
     alignment = align(truth, _estimate_of(fit))
+    return _measure(Oracle.of(truth, dataset), fit, alignment)
+
+
+def recover(oracle: Oracle, fit: Fit) -> Recovery:
+    """Compare a fit as `compare` does, with an oracle that serves every fit of the same data."""
+    return _measure(oracle, fit, align(oracle.truth, _estimate_of(fit)))
+
+
+def _measure(oracle: Oracle, fit: Fit, alignment: Alignment) -> Recovery:
+    truth, labels = oracle.truth, oracle.labels
     aligned = fit.permuted(alignment.permutation)
     estimate, soft = _estimate_of(aligned), _soft_assignments_of(aligned)
-    if len(soft) != len(dataset.x):
-        raise ValueError(f"dataset must be what was fitted, {len(soft)} observations; got {len(dataset.x)}")
-    oracle = log_responsibilities(truth, dataset.x)
-    labels = _known_labels(dataset, truth)
+    n = len(oracle.log_responsibilities)
+    if len(soft) != n:
+        raise ValueError(f"dataset must be what was fitted, {len(soft)} observations; got {n}")
+    distances = density_distances(truth, estimate)
     return Recovery(
         fit=aligned,
         alignment=alignment,
         errors=_errors(truth, estimate),
-        hellinger=hellinger_distance(truth, estimate),
-        kl=kl_divergence(truth, estimate),
-        to_oracle=assignment_distance(oracle, soft),
+        hellinger=distances.hellinger,
+        kl=distances.kl,
+        to_oracle=assignment_distance(oracle.log_responsibilities, soft),
         scores=None if labels is None else score_assignments(soft, labels),
-        oracle_scores=None if labels is None else score_assignments(oracle, labels),
+        oracle_scores=oracle.scores,
         reliability=None if labels is None else reliability(soft, labels),
-        bayes_error=bayes_error(truth),
+        bayes_error=oracle.bayes_error,
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -38,7 +39,11 @@ class Truth(StudyTable):
         return self.model_dump(exclude={"name"}, exclude_none=True)
 
     def as_mixture(self) -> NormalMixture:
-        """Return the true mixture."""
+        """Return the true mixture, the same object every time: what is known of it is computed once."""
+        return self._mixture
+
+    @cached_property
+    def _mixture(self) -> NormalMixture:
         return _as_value_error(NormalMixture.from_dict, self.content())
 
     @property

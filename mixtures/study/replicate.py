@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.comparison.assignments import AssignmentScores, Reliability, reliability
-from mixtures.comparison.recovery import Recovery, agree, compare
+from mixtures.comparison.assignments import AssignmentScores, Reliability
+from mixtures.comparison.recovery import Oracle, Recovery, agree, recover
 from mixtures.model.arrays import Array
 from mixtures.model.data import Dataset, simulate
-from mixtures.model.density import log_responsibilities
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.claim import PARAMETERS
@@ -38,12 +37,15 @@ class Replicate:
         Counted from 0.
     truth : NormalMixture
     dataset : Dataset
+    oracle : Oracle
+        What knowing the truth makes of the data: every fit is compared with it.
     """
 
     condition: Condition
     index: int
     truth: NormalMixture
     dataset: Dataset
+    oracle: Oracle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,8 @@ def generate(seed: int, condition: Condition, index: int) -> Replicate:
         rng = stream(seed, condition.key, index, "truth")
         truth = condition.truth.as_prior().sample(condition.spec.n_components, rng)
     data_rng = stream(seed, condition.key, index, "data")
-    return Replicate(condition, index, truth, simulate(truth, condition.n, data_rng))
+    dataset = simulate(truth, condition.n, data_rng)
+    return Replicate(condition, index, truth, dataset, Oracle.of(truth, dataset))
 
 
 def attempt(engine: Fitter, key: str, replicate: Replicate, seed: int) -> Attempt:
@@ -114,11 +117,10 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
 
 def record_oracle(rows: Rows, replicate: Replicate) -> None:
     """Add the soft assignments at the true parameters: in bins, and one by one for an example."""
-    soft = log_responsibilities(replicate.truth, replicate.dataset.x)
-    if replicate.dataset.labels is not None:
-        rows.reliability.extend(_reliability(ORACLE, replicate, reliability(soft, replicate.dataset.labels)))
+    oracle = replicate.oracle
+    rows.reliability.extend(_reliability(ORACLE, replicate, oracle.reliability))
     if replicate.index < _N_EXAMPLES:
-        rows.examples.extend(_examples(ORACLE, replicate, np.exp(soft)))
+        rows.examples.extend(_examples(ORACLE, replicate, np.exp(oracle.log_responsibilities)))
 
 
 def record_pair(rows: Rows, keys: tuple[str, str], replicate: Replicate, fits: tuple[Fit, Fit]) -> None:
@@ -151,7 +153,7 @@ def hash_of(x: Array) -> str:
 
 
 def _recovery(replicate: Replicate, fit: Fit) -> Recovery | None:
-    return None if fit.estimate is None else compare(replicate.truth, replicate.dataset, fit)
+    return None if fit.estimate is None else recover(replicate.oracle, fit)
 
 
 def _measures(recovery: Recovery) -> dict[str, Any]:

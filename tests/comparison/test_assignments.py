@@ -122,13 +122,27 @@ def test_the_calibration_error_by_hand():
     assert calibration_error(r, labels) == pytest.approx(sum_of_bins(r, labels), rel=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 50, 333])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_calibration_error_by_loops(n, k):
+    """Numbers of cells below ten and between its multiples, and ties, which stay in order."""
+    rng = np.random.default_rng(n)
+    r = rng.dirichlet(np.full(k, 0.3), size=n).round(2)
+    labels = rng.integers(k, size=n)
+    assert calibration_error(r, labels) == pytest.approx(sum_of_bins(r, labels), rel=1e-12, abs=1e-15)
+
+
 def sum_of_bins(r, labels):
+    """Cells from small to large, dealt to ten bins, the first of which take what is left over."""
     cells = sorted(
         (r[i, j], i * r.shape[1] + j, labels[i] == j) for i in range(len(r)) for j in range(r.shape[1])
     )
-    size = len(cells) // 10
-    bins = [cells[b * size : (b + 1) * size] for b in range(10)]
-    return sum(abs(sum(p - hit for p, _, hit in one)) for one in bins) / len(cells)
+    left, total = list(cells), 0.0
+    for b in range(10):
+        size = len(cells) // 10 + (b < len(cells) % 10)
+        total += abs(math.fsum(p - hit for p, _, hit in left[:size]))
+        left = left[size:]
+    return total / len(cells)
 
 
 def test_bins_of_equal_width_by_loops():

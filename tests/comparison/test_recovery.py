@@ -8,8 +8,8 @@ import pytest
 from oracles import random_mixture
 
 from mixtures.comparison.assignments import assignment_distance, score_assignments
-from mixtures.comparison.distances import bayes_error, hellinger_distance, kl_divergence
-from mixtures.comparison.recovery import agree, compare
+from mixtures.comparison.distances import bayes_error, density_distances
+from mixtures.comparison.recovery import Oracle, agree, compare, recover
 from mixtures.em.fitter import EM
 from mixtures.model.data import Dataset, simulate
 from mixtures.model.density import log_responsibilities, responsibilities
@@ -62,8 +62,8 @@ def test_every_number_is_what_its_name_says(fit):
     assert recovery.errors.weights == pytest.approx(estimate.weights - TRUTH.weights)
     assert recovery.errors.means == pytest.approx(estimate.means - TRUTH.means)
     assert recovery.errors.variances == pytest.approx(estimate.variances - TRUTH.variances)
-    assert recovery.hellinger == hellinger_distance(TRUTH, estimate)
-    assert recovery.kl == kl_divergence(TRUTH, estimate)
+    distances = density_distances(TRUTH, estimate)
+    assert (recovery.hellinger, recovery.kl) == (distances.hellinger, distances.kl)
     assert recovery.bayes_error == bayes_error(TRUTH)
     soft, oracle = log_responsibilities(estimate, DATASET.x), log_responsibilities(TRUTH, DATASET.x)
     expected = assignment_distance(oracle, soft)
@@ -72,6 +72,16 @@ def test_every_number_is_what_its_name_says(fit):
     assert recovery.to_oracle.total_variation == pytest.approx(gaps.sum() / (2 * 300), rel=1e-9)
     assert recovery.scores.brier == pytest.approx(score_assignments(soft, DATASET.labels).brier, rel=1e-9)
     assert recovery.oracle_scores == score_assignments(oracle, DATASET.labels)
+
+
+def test_one_oracle_serves_every_fit_of_its_data(fit):
+    oracle = Oracle.of(TRUTH, DATASET)
+    for one in (fit, fit.permuted([1, 2, 0]), fit_at(TRUTH)):
+        assert numbers(recover(oracle, one)) == numbers(compare(TRUTH, DATASET, one))
+    other = Oracle.of(TRUTH, simulate(TRUTH, 300, 2))
+    assert numbers(recover(other, fit)) != numbers(recover(oracle, fit))  # the control
+    with pytest.raises(ValueError, match="must be what was fitted, 300 observations; got 10"):
+        recover(Oracle.of(TRUTH, Dataset(DATASET.x[:10])), fit)
 
 
 @pytest.mark.parametrize("order", [[1, 2, 0], [2, 1, 0], [0, 2, 1]])
