@@ -12,12 +12,13 @@ export MKL_NUM_THREADS ?= 1
 # Compiled files must be written, and no other Python's modules may leak in.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-.PHONY: help setup study test lint types imports check pins clean
+.PHONY: help setup study test lint types imports check bench bench-quick pins clean
 
 help:
 	@echo 'make study    run studies/two_species.toml and fit the penguins; says where the reports are'
 	@echo 'make test     run the whole test suite'
 	@echo 'make check    tests, lint, types and the direction of the imports'
+	@echo 'make bench    time everything beside other libraries, half an hour; bench-quick in two minutes'
 	@echo 'make setup    make .venv or bring it up to date (the others do it first)'
 	@echo 'make pins     choose the versions in requirements.txt anew (needs uv)'
 	@echo 'make clean    remove caches and .venv; results stay'
@@ -42,6 +43,12 @@ imports: setup
 	$(BIN)/lint-imports --no-logo
 
 check: test lint types imports
+
+bench: setup
+	$(BIN)/python -m benchmarks --out $(RESULTS)/benchmarks
+
+bench-quick: setup
+	$(BIN)/python -m benchmarks --quick --out $(RESULTS)/benchmarks
 
 pins:
 	@{ echo '# Every package that the toolkit, its tests and its checks need, pinned for Python 3.12 and 3.13.'; \
