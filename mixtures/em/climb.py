@@ -21,21 +21,28 @@ CONVERGED, EXHAUSTED, COLLAPSED = range(3)
 class Rules(NamedTuple):
     """How to climb.
 
-    A run takes `n_first` passes of accelerated EM, and goes on with them until one gains less than
-    `gain`; then Newton steps are tried, and, where they fail, again after half as many passes more.
+    A run takes some passes of accelerated EM, and goes on with them until one gains less than `gain`; then
+    Newton steps are tried, and, where they fail, again after twice as many passes.
     """
 
     method: int  # PLAIN, SQUAREM or ANDERSON
     tolerance: float  # log-likelihood still to gain at which a run ends
     max_iter: int  # steps
-    n_first: int
     gain: float
+
+
+class Starts(NamedTuple):
+    """Where runs begin, and the passes of accelerated EM that each takes before Newton steps are tried."""
+
+    vectors: Array  # (s, size)
+    patience: Integers  # (s,)
 
 
 class Climbs(NamedTuple):
     """Where runs ended, and how: arrays over the runs."""
 
     vectors: Array  # (s, size)
+    patience: Integers  # (s,) as the starts have it
     log_likelihoods: Array  # (s,)
     decrements: Array  # (s,) log-likelihood that the last step was to gain
     outcomes: Integers  # (s,)
@@ -47,27 +54,28 @@ class Climbs(NamedTuple):
 
 
 @compiled
-def climb_all(data: Data, shape: Shape, starts: Array, rules: Rules) -> Climbs:
-    """Run from each of many starts (s, size) to its mode."""
+def climb_all(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
+    """Run from each of many starts to its mode."""
     climbs = _room_for(starts, rules)
-    for run in range(len(starts)):
+    for run in range(len(starts.vectors)):
         climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
     return climbs
 
 
 @compiled_threads
-def _climb_in_threads(data: Data, shape: Shape, starts: Array, rules: Rules) -> Climbs:
+def _climb_in_threads(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
     climbs = _room_for(starts, rules)
-    for run in numba.prange(len(starts)):
+    for run in numba.prange(len(starts.vectors)):
         climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
     return climbs
 
 
 @compiled
-def _room_for(starts: Array, rules: Rules) -> Climbs:
-    n = len(starts)
+def _room_for(starts: Starts, rules: Rules) -> Climbs:
+    n = len(starts.vectors)
     return Climbs(
-        starts.copy(),
+        starts.vectors.copy(),
+        starts.patience,
         np.full(n, np.nan),
         np.full(n, np.inf),
         np.empty(n, np.int64),
@@ -84,7 +92,7 @@ def _climb(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) -> 
     size = size_of(shape)
     vector, mapped, fallback = climbs.vectors[run], np.empty(size), np.empty(size)
     room, history = empty_room(shape), empty_history(size)
-    last, is_proposal, wait, since = -np.inf, False, rules.n_first, 0
+    last, is_proposal, wait, since = -np.inf, False, climbs.patience[run], 0
     while True:
         log_likelihood, collapsed = em_map(data, shape, vector, room, mapped)
         climbs.n_passes[run] += 1
@@ -107,7 +115,7 @@ def _climb(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) -> 
                 return CONVERGED
             if gain <= ROUNDING * abs(last):
                 return EXHAUSTED
-            wait, since, is_proposal = wait + wait // 2, 0, False
+            wait, since, is_proposal = 2 * wait, 0, False
             last = climbs.log_likelihoods[run]
             restart(history)
             continue
@@ -139,7 +147,7 @@ def _finish(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) ->
     return ascent.decrement < rules.tolerance
 
 
-def climb_in_threads(data: Data, shape: Shape, starts: Array, rules: Rules) -> Climbs:
+def climb_in_threads(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
     """`climb_all`, runs shared among numba's threads; the same bits."""
     with THREADS:
         return _climb_in_threads(data, shape, starts, rules)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtures.em.acceleration import ANDERSON, SQUAREM
-from mixtures.em.climb import COLLAPSED, Climbs, Rules, climb_all, climb_in_threads
+from mixtures.em.climb import COLLAPSED, Climbs, Rules, Starts, climb_all, climb_in_threads
 from mixtures.em.coordinates import Shape, shape_of, to_mixture, to_vector, unpack_all
 from mixtures.em.information import certify
 from mixtures.em.loop import Collapse, Run, run
@@ -36,11 +36,14 @@ class Acceleration(StrEnum):
 _METHODS = {Acceleration.SQUAREM: SQUAREM, Acceleration.ANDERSON: ANDERSON}
 # Passes of accelerated EM before Newton steps are tried, and the gain of one below which they are: fewer
 # passes lead to other modes than EM's more often, more save nothing (docs/decisions/0007-acceleration.md).
-_N_FIRST, _GAIN = 10, 10.0
-# Short runs from random parameters and the best of them that go on, for each component beyond the first;
-# their steps; and the data that they see: docs/decisions/0003-short-runs.md.
-_N_SHORT, _N_LONGER, _SHORT_STEPS, _N_CONDENSED = 40, 12, 4, 100
-_LONGER = Rules(SQUAREM, 1e-3, 300, 6, _GAIN)
+_PATIENCE, _GAIN = 10, 10.0
+_AT_A_MODE = 3  # ... and fewer from the modes of condensed data
+# Short runs from random parameters, the best of them that go on to their modes, and the most of each:
+# multiplied by (k - 1)^3. Steps of a short run, and stand-ins for the data in it for each component.
+# How they were chosen is in docs/decisions/0003-short-runs.md.
+_N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 400
+_SHORT_STEPS, _N_CONDENSED = 6, 100
+_LONGER, _LONGER_PATIENCE = Rules(SQUAREM, 1e-3, 300, _GAIN), 6
 _DISTINCT = 1e-2  # log-likelihood, on condensed data, by which two modes differ at least
 _REACHED = 0.01  # runs that end this close to the best have reached it
 _LARGE = 200_000  # observations and starts, multiplied, from which on threads are worth waking
@@ -130,22 +133,25 @@ class Search:
         & Govaert (2003). The last place goes to the likeliest spurious mode, if there is one, so that a
         higher maximum without meaning is seen and reported.
         """
-        n_free = max(self.spec.n_components - 1, 1)
-        data = as_data(*condense(self.x, _N_CONDENSED, rng))
-        vectors = random_vectors(self.x, self.shape, _N_SHORT * n_free, rng)
+        k = self.spec.n_components
+        effort = max(k - 1, 1) ** 3
+        n_short, n_longer = min(_N_SHORT * effort, _MOST_SHORT), min(_N_LONGER * effort, _MOST_LONGER)
+        data = as_data(*condense(self.x, _N_CONDENSED * k, rng))
+        vectors = random_vectors(self.x, self.shape, n_short, rng)
         heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)
         is_sound = ~np.isnan(heights) & ~self._are_spurious(vectors)
-        likeliest = np.lexsort((-heights, ~is_sound))[: _N_LONGER * n_free]
-        longer = climb_all(data, self.shape, vectors[likeliest], _LONGER)
+        likeliest = np.lexsort((-heights, ~is_sound))[:n_longer]
+        starts = _starts(vectors[likeliest], _LONGER_PATIENCE)
+        longer = climb_all(data, self.shape, starts, _LONGER)
         return Shortlist(self._choose(longer, n_kept), len(vectors), int(np.isnan(heights).sum()))
 
     def from_starts(self, starts: Sequence[NormalMixture], shortlist: Shortlist | None = None) -> Modes:
         """Find the modes that starts lead to, those of a shortlist before the others."""
-        vectors = np.array([to_vector(start, self.shape) for start in starts])
+        own = _starts([to_vector(start, self.shape) for start in starts], _PATIENCE)
         if shortlist is None:
-            return self._sort_out(self._climb(vectors))
-        both = np.concatenate([shortlist.vectors, vectors]) if len(starts) else shortlist.vectors
-        modes = self._sort_out(self._climb(both))
+            return self._sort_out(self._climb(own))
+        listed = _starts(shortlist.vectors, _AT_A_MODE)
+        modes = self._sort_out(self._climb(_joined(listed, own)))
         return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
 
     def _choose(self, longer: Climbs, n_kept: int) -> Array:
@@ -162,15 +168,14 @@ class Search:
             kept[-1] = candidates[heights[candidates].argmax()]
         return longer.vectors[kept]
 
-    def _climb(self, vectors: Array) -> Ends:
+    def _climb(self, starts: Starts) -> Ends:
         if self.acceleration == Acceleration.NONE:
-            runs = [self._settle(self._run(to_mixture(vector, self.shape))) for vector in vectors]
+            runs = [self._settle(self._run(to_mixture(vector, self.shape))) for vector in starts.vectors]
             return _TextbookEnds(tuple(runs), self.shape)
-        rules = Rules(_METHODS[self.acceleration], self.tolerance, self.max_iter, _N_FIRST, _GAIN)
-        is_large = len(vectors) * len(self.x) > _LARGE
-        climb = climb_in_threads if is_large else climb_all
-        data = as_data(self.x)
-        return _ClimbedEnds(climb(data, self.shape, vectors, rules), data, self.shape)
+        rules = Rules(_METHODS[self.acceleration], self.tolerance, self.max_iter, _GAIN)
+        is_large = len(starts.vectors) > 1 and len(starts.vectors) * len(self.x) > _LARGE
+        climb, data = climb_in_threads if is_large else climb_all, as_data(self.x)
+        return _ClimbedEnds(climb(data, self.shape, starts, rules), data, self.shape)
 
     def _sort_out(self, ends: Ends) -> Modes:
         heights = ends.log_likelihoods
@@ -272,6 +277,17 @@ class _ClimbedEnds:
         elif self.climbs.n_curvatures[i]:
             trace = np.append(trace, log_likelihood_of(self.data, self.shape, self.climbs.vectors[i]))
         return Run(mixture, freeze(trace.copy()), float(self.climbs.decrements[i]), collapse)
+
+
+def _starts(vectors: Array | Sequence[Array], patience: int) -> Starts:
+    return Starts(np.asarray(vectors), np.full(len(vectors), patience))
+
+
+def _joined(first: Starts, second: Starts) -> Starts:
+    if not len(second.vectors):
+        return first
+    vectors = np.concatenate([first.vectors, second.vectors])
+    return Starts(vectors, np.concatenate([first.patience, second.patience]))
 
 
 def _highest(heights: Array, is_candidate: NDArray[np.bool_]) -> int | None:

@@ -119,7 +119,7 @@ def _k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None
     distances = np.full(len(x), np.inf)
     for j in range(1, len(centres)):
         for i in range(len(x)):
-            distances[i] = min(distances[i], _squared_distance(x[i], centres[j - 1]))
+            distances[i] = min(distances[i], _squared_distance(x, i, centres, j - 1))
         running = np.cumsum(distances)
         centres[j] = x[min(np.searchsorted(running, uniform[j] * running[-1]), len(x) - 1)]
     for _ in range(_LLOYD_ITERATIONS):
@@ -127,7 +127,8 @@ def _k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None
         counts, sums = np.zeros(len(centres)), np.zeros_like(centres)
         for i in range(len(x)):
             counts[groups[i]] += 1
-            sums[groups[i]] += x[i]
+            for a in range(x.shape[1]):
+                sums[groups[i], a] += x[i, a]
         for j in range(len(centres)):
             if counts[j] > 0:
                 centres[j] = sums[j] / counts[j]
@@ -140,16 +141,16 @@ def _group(x: Array, centres: Array, groups: Integers) -> None:
     for i in range(len(x)):
         smallest = np.inf
         for j in range(len(centres)):
-            distance = _squared_distance(x[i], centres[j])
+            distance = _squared_distance(x, i, centres, j)
             if distance < smallest:
                 groups[i], smallest = j, distance
 
 
 @compiled
-def _squared_distance(one: Array, other: Array) -> float:
+def _squared_distance(x: Array, i: int, centres: Array, j: int) -> float:
     total = 0.0
-    for a in range(len(one)):
-        total += (one[a] - other[a]) ** 2
+    for a in range(x.shape[1]):
+        total += (x[i, a] - centres[j, a]) ** 2
     return total
 
 

@@ -168,6 +168,38 @@ def _two_components(x: Array, first: int, last: int, theta: Theta, sums: Array) 
     return log_likelihood
 
 
+@compiled_sums
+def _two_weighted(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
+    """`_two_components` of weighted observations, each with a logarithm of its own."""
+    x, weights = data.x.reshape(data.x.size), data.weights
+    m0, m1 = theta.means[0, 0], theta.means[1, 0]
+    i0, i1 = 1.0 / theta.factors[0, 0, 0], 1.0 / theta.factors[1, 0, 0]
+    c0, c1 = _constant(theta, 0), _constant(theta, 1)
+    log_likelihood = 0.0
+    n0, n1, a0, a1, b0, b1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(first, last):
+        z0 = (x[i] - m0) * i0
+        z1 = (x[i] - m1) * i1
+        q0 = c0 - 0.5 * z0 * z0
+        q1 = c1 - 0.5 * z1 * z1
+        e = exp_of_negative(-abs(q1 - q0))
+        larger = weights[i] / (1.0 + e)
+        smaller = e * larger
+        log_likelihood += weights[i] * (max(q0, q1) + log_of_sum(1.0 + e))
+        r0 = larger if q0 >= q1 else smaller
+        r1 = smaller if q0 >= q1 else larger
+        n0 += r0
+        n1 += r1
+        a0 += r0 * z0
+        a1 += r1 * z1
+        b0 += r0 * z0 * z0
+        b1 += r1 * z1 * z1
+    for row, (of_first, of_second) in enumerate(((n0, n1), (a0, a1), (b0, b1))):
+        sums[row, 0] += of_first
+        sums[row, 1] += of_second
+    return log_likelihood
+
+
 @compiled
 def _components(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
     """Add the sums of observations first to last, for any k and d; `sums` as `moments` has them."""
@@ -309,7 +341,9 @@ def _constant(theta: Theta, j: int) -> float:
 @compiled
 def _chunk(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
     """Add the sums of one chunk, by the way that suits its shape."""
-    if len(theta.means) == 2 and data.x.shape[1] == 1 and not data.weights.size:
+    if len(theta.means) == 2 and data.x.shape[1] == 1:
+        if data.weights.size:
+            return _two_weighted(data, first, last, theta, sums)
         return _two_components(data.x.reshape(data.x.size), first, last, theta, sums)
     return _components(data, first, last, theta, sums)
 
