@@ -63,11 +63,9 @@ def climb_all(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
 
 
 @compiled_threads
-def _climb_in_threads(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
-    climbs = _room_for(starts, rules)
-    for run in numba.prange(len(starts.vectors)):
+def _fill_in_threads(data: Data, shape: Shape, rules: Rules, climbs: Climbs) -> None:
+    for run in numba.prange(len(climbs.vectors)):
         climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
-    return climbs
 
 
 @compiled
@@ -149,5 +147,7 @@ def _finish(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) ->
 
 def climb_in_threads(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
     """`climb_all`, runs shared among numba's threads; the same bits."""
+    climbs = _room_for(starts, rules)
     with THREADS:
-        return _climb_in_threads(data, shape, starts, rules)
+        _fill_in_threads(data, shape, rules, climbs)
+    return climbs

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixtures.em.coordinates import SPHERICAL, TIED, Shape, n_spreads, theta_is_full
+from mixtures.em.coordinates import SPHERICAL, TIED, Shape, n_spreads, normalise, theta_is_full
 from mixtures.em.mapping import factorise, multiply_lower
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled, compiled_sums
@@ -303,6 +303,7 @@ def move(theta: Theta, shape: Shape, step: Array) -> bool:
             for b in range(a + 1):
                 change += theta.factors[j, a, b] * step[place_of(shape, j, b)]
             theta.means[j, a] += change
+    normalise(theta.log_weights)
     for j in range(k):
         if shape.structure == TIED and j > 0:
             theta.factors[j] = theta.factors[0]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixtures.em.coordinates import Shape, copy_theta, empty_theta, normalise
+from mixtures.em.coordinates import Shape, copy_theta, empty_theta
 from mixtures.em.curvature import (
     Derivatives,
     differentiate,
@@ -117,7 +117,6 @@ def _finish(data: Data, shape: Shape, theta: Theta, solver: _Solver, tolerance: 
     """Take the step at hand, and more with the same Hessian while each is to gain a tenth of the last."""
     n_passes, log_likelihood, gain = 0, -math.inf, _half_product(solver.gradient, solver.step)
     while move(theta, shape, solver.step):
-        normalise(theta.log_weights)
         if gain < tolerance:
             return _Finish(gain, log_likelihood, n_passes)
         log_likelihood = moments(data, theta, solver.sums)
@@ -204,7 +203,6 @@ def _half_product(left: Array, right: Array) -> float:
 @compiled
 def _is_inside(theta: Theta, total: float) -> bool:
     """Whether every component keeps observations, and a variance above the floor."""
-    normalise(theta.log_weights)
     for j in range(len(theta.log_weights)):
         if not theta.log_weights[j] > math.log(FEWEST_OBSERVATIONS / total):
             return False

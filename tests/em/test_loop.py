@@ -67,7 +67,9 @@ def test_what_remains_when_a_run_stops_is_within_its_tolerance(x, tolerance):
     whole = run(x, FULL, START, 1e-12, 100_000)
     stopped = run(x, FULL, START, tolerance, 100_000)
     assert whole.log_likelihood - stopped.log_likelihood < 2 * tolerance
-    assert stopped.log_likelihood + stopped.remaining == pytest.approx(whole.log_likelihood, abs=max(tolerance, 1e-10))
+    assert stopped.log_likelihood + stopped.remaining == pytest.approx(
+        whole.log_likelihood, abs=max(tolerance, 1e-10)
+    )
     gains = np.diff(whole.trace)
     loose = int(np.argmax(gains < tolerance))
     assert gains[loose + 1 :].sum() > 2 * tolerance

@@ -1,48 +1,66 @@
-"""From many starts to modes: which runs are finished, which count as the same."""
+"""From many starts to modes: which runs are kept, and the textbook loop as the oracle of the fast one."""
 
 import numpy as np
 import pytest
+from oracles import STRUCTURES, random_mixture
 from references import galaxies
 
+from mixtures.em.coordinates import to_mixture, to_vector
 from mixtures.em.modes import SliverRule
-from mixtures.em.search import Search
-from mixtures.em.starts import Start, draw_start
+from mixtures.em.search import Acceleration, Search, Shortlist
+from mixtures.em.starts import Start, condense, draw_start, random_vectors
+from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood
+from mixtures.model.labels import align
 from mixtures.model.scale import Scale
 from mixtures.model.spec import MixtureSpec
 
 
-def search_for(x, k, covariance="full", tolerance=1e-9, max_iter=10_000):
+def search_for(x, k, covariance="full", acceleration="squarem", max_iter=10_000):
     x = np.asarray(x, dtype=float).reshape(len(x), -1)
     spec = MixtureSpec(k, covariance)
     scale = Scale.of(x, spec.covariance)
-    return Search(scale.standardise(x), spec, SliverRule.of(x, scale), tolerance, max_iter)
+    rule = SliverRule.of(x, scale)
+    return Search(scale.standardise(x), spec, rule, 1e-9, max_iter, Acceleration(acceleration))
 
 
-def starts_for(search, n, seed):
+def starts_for(search, n, seed, kind=Start.RANDOM_PARAMETERS):
     rng = np.random.default_rng(seed)
     spec = search.spec
-    return [
-        draw_start(Start.RANDOM_PARAMETERS, search.x, spec.n_components, spec.covariance, rng)
-        for _ in range(n)
-    ]
+    return [draw_start(kind, search.x, spec.n_components, spec.covariance, rng) for _ in range(n)]
 
 
-@pytest.mark.parametrize(("k", "covariance"), [(3, "full"), (4, "full"), (3, "tied"), (5, "tied")])
-def test_the_best_mode_is_that_of_finishing_every_start(k, covariance):
-    """Leaving hopeless runs coarse loses nothing: the same starts, each run to its end, find no more."""
-    search = search_for(galaxies(), k, covariance)
-    starts = starts_for(search, 25, 2)
-    together = search.from_starts(starts)
-    alone = [search.from_start(start) for start in starts]
-    best = max(modes.best.log_likelihood for modes in alone if modes.best is not None)
-    assert together.best.log_likelihood == pytest.approx(best, abs=1e-7)
-    reached = sum(m.best is not None and abs(m.best.log_likelihood - best) < 1e-6 for m in alone)
-    assert 0 < together.n_reached_best <= reached  # runs left coarse on a plateau count as not there
-    assert reached < 25  # the control: not every start finds it
-    assert together.n_spurious <= sum(m.spurious is not None for m in alone)
-    assert together.n_collapsed <= sum(m.n_collapsed for m in alone)
-    assert len(together.runs) == 25
+@pytest.mark.parametrize("acceleration", ["squarem", "anderson"])
+@pytest.mark.parametrize("covariance", STRUCTURES)
+@pytest.mark.parametrize("d", [1, 3])
+def test_accelerated_runs_end_where_the_textbook_does(acceleration, covariance, d):
+    """From starts that are near a mode, so that no basin but its own is in question."""
+    rng = np.random.default_rng(4)
+    x = simulate(random_mixture(rng, 2, d, covariance, spread=2.0), 300, rng).x
+    fast, plain = (search_for(x, 2, covariance, name) for name in (acceleration, "none"))
+    starts = starts_for(fast, 3, 7, Start.KMEANS)
+    found, expected = fast.from_starts(starts), plain.from_starts(starts)
+    assert found.log_likelihoods == pytest.approx(expected.log_likelihoods, abs=1e-7)
+    assert align(expected.best.mixture, found.best.mixture).cost < 1e-9
+    assert len(found.best.trace) < len(expected.best.trace)
+
+
+@pytest.mark.parametrize("acceleration", list(Acceleration))
+def test_what_is_counted_adds_up(acceleration):
+    search = search_for(galaxies(), 4, acceleration=acceleration)
+    modes = search.from_starts(starts_for(search, 12, 6))
+    n_sound = 12 - modes.n_collapsed - modes.n_spurious
+    assert len(modes.log_likelihoods) == 12
+    assert 1 <= modes.n_reached_best <= n_sound
+    assert modes.best.log_likelihood <= np.nanmax(modes.log_likelihoods) + 1e-9
+    assert (modes.spurious is None) == (modes.n_spurious == 0)
+    assert (modes.collapse is None) == (modes.n_collapsed == 0)
+    for run in (modes.best, modes.spurious):
+        if run is not None:
+            assert run.log_likelihood == pytest.approx(log_likelihood(run.mixture, search.x), abs=1e-9)
+    if modes.spurious is not None:
+        assert search.rule.find(modes.spurious.mixture) is not None
+    assert search.rule.find(modes.best.mixture) is None
 
 
 def test_with_one_component_all_starts_agree():
@@ -53,36 +71,115 @@ def test_with_one_component_all_starts_agree():
     assert modes.best.mixture.variances[0, 0] == pytest.approx(1, rel=1e-12)
 
 
-def test_short_runs_come_likeliest_first():
+@pytest.mark.parametrize(("k", "covariance"), [(1, "full"), (2, "full"), (4, "full"), (3, "tied")])
+def test_a_shortlist_leads_to_modes_as_high_as_many_random_starts(k, covariance):
+    search = search_for(galaxies(), k, covariance)
+    shortlist = search.shortlist(7, np.random.default_rng(3))
+    assert len(shortlist.vectors) == 7
+    listed = search.from_starts([], shortlist)
+    drawn = search.from_starts(starts_for(search, 60, 8))
+    assert listed.best.log_likelihood >= drawn.best.log_likelihood - 1e-7
+    assert listed.n_short == shortlist.n_short >= 30
+    assert listed.n_short_collapsed == shortlist.n_collapsed
+
+
+def test_a_shortlist_begins_with_one_start_of_each_mode():
     search = search_for(galaxies(), 4)
-    runs = search.short_runs(np.random.default_rng(3))
-    assert len(runs) == 200
-    assert all(len(one.trace) <= 26 for one in runs)
-    assert sum(len(one.trace) > 6 for one in runs) <= 40
-    sound = [one.collapse is None and search.rule.find(one.mixture) is None for one in runs]
-    assert all(sound[:5])
-    heights = np.array([one.log_likelihood for one in runs])
-    assert heights[0] == heights[sound].max()
-    assert heights[:5].min() > np.median(heights)
+    shortlist = search.shortlist(6, np.random.default_rng(3))
+    heights = [log_likelihood(to_mixture(v, search.shape), search.x) for v in shortlist.vectors]
+    assert np.diff(sorted(heights)).min() > 1e-3
 
 
-def test_short_runs_are_counted():
-    search = search_for(galaxies(), 4)
-    short = search.short_runs(np.random.default_rng(3))
-    modes = search.from_starts(starts_for(search, 2, 4), short, n_kept=6)
-    assert len(modes.runs) == 8
-    assert modes.n_short == 200
-    assert modes.n_short_collapsed == sum(one.collapse is not None for one in short) > 0
+def test_short_runs_that_collapse_are_counted():
+    search = search_for(np.repeat([3.0, 8.0], [30, 20]), 2)
+    assert search.shortlist(7, np.random.default_rng(1)).n_collapsed > 0
 
 
-@pytest.mark.parametrize("max_iter", [1, 3])
-def test_no_run_is_longer_than_asked_for(max_iter):
-    search = search_for(galaxies(), 3, max_iter=max_iter)
-    modes = search.from_starts(starts_for(search, 5, 4), search.short_runs(np.random.default_rng(5)), 3)
-    assert all(len(one.trace) <= max_iter + 1 for one in modes.runs)
+def test_the_likeliest_spurious_mode_takes_the_last_place():
+    x = np.concatenate([simulate(random_mixture(np.random.default_rng(1), 2, 1), 60, 5).x[:, 0], [2, 2.0001]])
+    search = search_for(x, 3)
+    shortlist = search.shortlist(7, np.random.default_rng(2))
+    *others, last = (search.rule.find(to_mixture(v, search.shape)) for v in shortlist.vectors)
+    assert last is not None
+    assert others[0] is None
 
 
-def test_the_log_likelihood_of_each_run_belongs_to_its_mixture():
-    search = search_for(galaxies(), 4)
-    for one in search.from_starts(starts_for(search, 12, 6)).runs:
-        assert one.log_likelihood == pytest.approx(log_likelihood(one.mixture, search.x), abs=1e-10)
+def test_starts_of_a_shortlist_come_first():
+    search = search_for(galaxies(), 3)
+    start = starts_for(search, 1, 5)
+    listed = Shortlist(np.array([to_vector(one, search.shape) for one in starts_for(search, 2, 6)]))
+    together = search.from_starts(start, listed)
+    alone = search.from_starts(start)
+    assert len(together.log_likelihoods) == 3
+    assert together.log_likelihoods[-1] == alone.log_likelihoods[0]
+
+
+@pytest.mark.parametrize("acceleration", list(Acceleration))
+@pytest.mark.parametrize("max_iter", [1, 2])
+def test_no_run_is_longer_than_asked_for(max_iter, acceleration):
+    search = search_for(galaxies(), 3, acceleration=acceleration, max_iter=max_iter)
+    modes = search.from_starts(starts_for(search, 5, 4))
+    assert len(modes.best.trace) == max_iter + 1
+    assert modes.best.log_likelihood == pytest.approx(log_likelihood(modes.best.mixture, search.x), abs=1e-9)
+
+
+@pytest.mark.parametrize("acceleration", list(Acceleration))
+def test_a_collapse_names_its_component_and_rows(acceleration):
+    x = np.concatenate([np.random.default_rng(1).normal(size=40), np.full(12, 6.0)])
+    search = search_for(x, 2, acceleration=acceleration)
+    modes = search.from_starts(starts_for(search, 30, 2))
+    assert modes.n_collapsed > 0
+    assert 0 <= modes.collapse.component < 2
+    assert np.isin(modes.collapse.rows, np.arange(52)).all()
+
+
+def test_threads_share_the_runs_and_change_nothing(monkeypatch):
+    search = search_for(np.random.default_rng(3).normal(size=2000), 2)
+    starts = starts_for(search, 5, 4)
+    serial = search.from_starts(starts)
+    monkeypatch.setattr("mixtures.em.search._LARGE", 1000)
+    threaded = search.from_starts(starts)
+    assert np.array_equal(serial.log_likelihoods, threaded.log_likelihoods, equal_nan=True)
+    assert np.array_equal(serial.best.mixture.means, threaded.best.mixture.means)
+
+
+# What short runs see and where they begin --------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [7, 100, 101, 1000, 12_345])
+def test_condensed_data_keep_their_mean_and_count(n):
+    x = np.random.default_rng(n).standard_cauchy(size=(n, 1))
+    centres, counts = condense(x, 100, np.random.default_rng(1))
+    if n <= 100:
+        assert np.array_equal(centres, x)
+        assert not counts.size
+        return
+    assert counts.sum() == n
+    assert counts.max() - counts.min() <= 1
+    assert counts @ centres[:, 0] == pytest.approx(x.sum(), rel=1e-9)
+    assert (np.diff(centres[:, 0]) >= 0).all()
+
+
+def test_in_several_dimensions_observations_are_drawn():
+    x = np.random.default_rng(1).normal(size=(5000, 2))
+    drawn, counts = condense(x, 100, np.random.default_rng(1))
+    assert drawn.shape == (2000, 2)
+    assert not counts.size
+    assert len(np.unique(drawn, axis=0)) == 2000
+    assert condense(x[:2000], 100, np.random.default_rng(1))[0].shape == (2000, 2)
+
+
+@pytest.mark.parametrize("covariance", STRUCTURES)
+@pytest.mark.parametrize("d", [1, 3])
+def test_random_vectors_are_spheres_within_the_range(covariance, d):
+    x = np.random.default_rng(2).normal(size=(50, d))
+    search = search_for(x, 3, covariance)
+    vectors = random_vectors(search.x, search.shape, 200, np.random.default_rng(3))
+    for mixture in (to_mixture(vector, search.shape) for vector in vectors):
+        sds = np.sqrt(np.diagonal(mixture.covariances, axis1=1, axis2=2))
+        assert mixture.covariances == pytest.approx(sds[:, :1, None] ** 2 * np.eye(d), rel=1e-12)
+        assert ((sds >= 0.05 - 1e-12) & (sds <= 1 + 1e-12)).all()
+        assert (mixture.means >= search.x.min(axis=0)).all()
+        assert (mixture.means <= search.x.max(axis=0)).all()
+        assert mixture.weights.sum() == pytest.approx(1, rel=1e-12)
+    assert len(np.unique(vectors[:, 0])) == 200
