@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,10 +21,12 @@ from mixtures.study.changes import list_changes, list_tampering
 from mixtures.study.conditions import key_of
 from mixtures.study.design import Study, read_text
 from mixtures.study.environment import environment, now
-from mixtures.study.rows import TABLES, Rows, table
+from mixtures.study.ledger import Ledger
+from mixtures.study.rows import TABLES, Rows, schema, table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 SCHEMA_VERSION = 1
 _MANIFEST = {"runs": list, "claims": dict}
@@ -35,6 +38,32 @@ _KEYS = {
     "diagnostics": ["condition", "replicate", "method", "name"],
     "examples": ["condition", "replicate", "method", "observation", "component"],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of some fits and pairs, encoded by whoever computed them: all that is left is to write them.
+
+    Attributes
+    ----------
+    name : str
+        Hash of what the rows are of: computed again, they are the same part.
+    statuses : Counter
+        Fits by status.
+    files : dict of str to bytes
+        Parquet, by table.
+    """
+
+    name: str
+    statuses: Counter[str]
+    files: dict[str, bytes]
+
+    @classmethod
+    def of(cls, rows: Rows) -> Self:
+        """Encode rows."""
+        gathered = {kind: getattr(rows, kind) for kind in TABLES}
+        files = {kind: _as_parquet(table(TABLES[kind], new)) for kind, new in gathered.items() if new}
+        return cls(_part_name(rows), Counter(row.status for row in rows.fits), files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +179,13 @@ class Store:
         _check_manifest(self._manifest_path, manifest)
         return manifest
 
-    def write(self, rows: Rows) -> None:
-        """Write one part of each table that has rows, `fits` last; OSError where the disk fails."""
-        name = _part_name(rows)
-        for kind, row_type in TABLES.items():
-            new = getattr(rows, kind)
-            if new:
-                _write_part(self.folder / "rows" / kind / f"{name}.parquet", table(row_type, new))
+    def write(self, part: Part) -> None:
+        """Write a part of each table that has rows, `fits` last; OSError where the disk fails."""
+        for kind in TABLES:
+            if kind in part.files:
+                path = self.folder / "rows" / kind / f"{part.name}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, part.files[kind])
 
     def read(self, kind: str) -> pd.DataFrame:
         """Return a table, each row once however often it was computed.
@@ -169,31 +198,43 @@ class Store:
         import pyarrow as pa
 
         empty = table(TABLES[kind], [])
-        paths = sorted((self.folder / "rows" / kind).glob("*.parquet"))
-        parts = [_read_part(path, empty.schema) for path in paths]
+        parts = [_read_part(path, empty.schema) for path in self._parts(kind)]
         frame: pd.DataFrame = pa.concat_tables([empty, *parts]).to_pandas()
         return frame.drop_duplicates(_KEYS[kind], ignore_index=True)
 
-    def done(self) -> set[tuple[str, int, str]]:
-        """Condition, replicate and method of every stored fit that has all of its parameters.
+    def _parts(self, kind: str) -> list[Path]:
+        return sorted((self.folder / "rows" / kind).glob("*.parquet"))
+
+    def done(self) -> Ledger:
+        """Replicates of every condition and method whose fit is stored with all of its parameters.
 
         One with an estimate but without rows of parameters, a part of which was lost, is missing.
         """
-        fits, parameters = self.read("fits"), set(_fits_of(self.read("parameters")))
-        return {
-            key
-            for key, has_estimate in zip(_fits_of(fits), fits["has_estimate"], strict=True)
-            if key in parameters or not has_estimate
-        }
+        parameters, done = self._ledger("parameters"), Ledger()
+        for of, rows in self._by_method("fits", ["has_estimate"]):
+            replicates = rows["replicate"].to_numpy()
+            done.add(of, replicates[~rows["has_estimate"].to_numpy() | parameters.has(of, replicates)])
+        return done
 
-    def has_pair(self) -> set[tuple[str, int, str, str]]:
-        """Condition, replicate and the two methods of every stored pair."""
-        frame = self.read("pairs")
-        return set(
-            zip(
-                frame["condition"], frame["replicate"].tolist(), frame["method"], frame["versus"], strict=True
-            )
-        )
+    def has_pair(self) -> Ledger:
+        """Replicates of every condition and two methods whose pair is stored."""
+        return self._ledger("pairs")
+
+    def _ledger(self, kind: str) -> Ledger:
+        ledger = Ledger()
+        for of, rows in self._by_method(kind):
+            ledger.add(of, rows["replicate"].to_numpy())
+        return ledger
+
+    def _by_method(
+        self, kind: str, columns: Sequence[str] = ()
+    ) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+        """Rows of each condition and method, or two, one part after another: replicates and `columns`."""
+        whole = schema(TABLES[kind])
+        keys = [name for name in ("condition", "method", "versus") if name in whole.names]
+        for path in self._parts(kind):
+            part = _read_part(path, whole, [*keys, "replicate", *columns])
+            yield from part.to_pandas().groupby(keys, sort=False)
 
     def _write_heads(self, study: Study, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -203,9 +244,9 @@ class Store:
         )
         manifest["content"] = key_of(study.content())
         _note_run(manifest["runs"])
-        n_rows = 0 if is_new else len(self.read("fits"))
+        n_fits = 0 if is_new else len(self._ledger("fits"))
         for claim in study.claim:
-            noted = manifest["claims"].setdefault(claim.id, {"made": now(), "fits_before": n_rows})
+            noted = manifest["claims"].setdefault(claim.id, {"made": now(), "fits_before": n_fits})
             noted["content"] = key_of(claim.content())
         _write(self._manifest_path, json.dumps(manifest, indent=2).encode())
         _write(self._study_path, text.encode())
@@ -218,10 +259,6 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
     for key, kind in _MANIFEST.items():
         if not isinstance(manifest.get(key), kind):
             raise ValueError(f"{path}: the file must hold {key}; got {manifest.get(key)!r}")
-
-
-def _fits_of(frame: pd.DataFrame) -> Iterator[tuple[str, int, str]]:
-    return zip(frame["condition"], frame["replicate"].tolist(), frame["method"], strict=True)
 
 
 def _note_run(runs: list[dict[str, Any]]) -> None:
@@ -237,14 +274,13 @@ def _part_name(rows: Rows) -> str:
     return hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:20]
 
 
-def _write_part(path: Path, part: Any) -> None:
+def _as_parquet(table: pa.Table) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(part, sink, compression="zstd")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, sink.getvalue().to_pybytes())
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -252,15 +288,16 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _read_part(path: Path, schema: Any) -> Any:
+def _read_part(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read a part, or some of its columns; ValueError where it is not whole."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        part = pq.read_table(path)
-        if not part.schema.equals(schema):
-            raise pa.ArrowInvalid(f"its columns are not those of {path.parent.name}")
-        return part
+        with pq.ParquetFile(path) as part:
+            if not part.schema_arrow.equals(schema):
+                raise pa.ArrowInvalid(f"its columns are not those of {path.parent.name}")
+            return part.read(columns)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path}: the part of the results must be whole; {str(error).splitlines()[0]} "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
+from mixtures.study.ledger import Ledger
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
 
@@ -45,13 +47,13 @@ class Tables:
         return type(self)(*(frame[frame["condition"] == condition.key] for frame in frames))
 
 
-def _of_fits(frame: pd.DataFrame, done: set[tuple[str, int, str]]) -> pd.DataFrame:
+def _of_fits(frame: pd.DataFrame, done: Ledger) -> pd.DataFrame:
     """Leave out rows whose fit is not there: storing it was interrupted, and it will be run again."""
-    replicates = {key[:2] for key in done}
+    at_truth, replicates = done.of_any_method(), frame["replicate"].to_numpy()
     keep = np.ones(len(frame), dtype=bool)
     for column in {"method", "versus"} & set(frame.columns):
-        keys = zip(frame["condition"], frame["replicate"], frame[column], strict=True)
-        keep &= np.array(
-            [key[:2] in replicates if key[2] == ORACLE else key in done for key in keys], dtype=bool
-        )
+        of_method: Mapping[Any, Any] = frame.groupby(["condition", column]).indices
+        for (condition, method), rows in of_method.items():
+            ledger, of = (at_truth, (condition,)) if method == ORACLE else (done, (condition, method))
+            keep[rows] &= ledger.has(of, replicates[rows])
     return frame[keep]

@@ -10,7 +10,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.study.design import Study
 from mixtures.study.replicate import Attempt, generate, record, record_oracle, record_pair
 from mixtures.study.rows import Rows
-from mixtures.study.store import Store
+from mixtures.study.store import Part, Store
 
 TWO = """
 name = "two"
@@ -138,7 +138,7 @@ def make_store(folder, text, fit=None):
             for first, second in combinations(fits, 2):
                 record_pair(rows, (first.key, second.key), replicate, (fits[first], fits[second]))
             record_oracle(rows, replicate)
-    store.write(rows)
+    store.write(Part.of(rows))
     return store
 
 

@@ -8,8 +8,8 @@ from mixtures.em.starts import Start
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.study.design import Method
-from mixtures.study.methods import batch_size, build
-from study.designs import PRIOR, design
+from mixtures.study.methods import build, expected_seconds
+from study.designs import PRIOR, design, grid, truth
 
 
 def method(**settings):
@@ -71,6 +71,11 @@ def test_what_is_wrong_names_the_method(settings, message):
     assert message in str(caught.value)
 
 
-def test_every_engine_has_a_size_of_task():
-    assert batch_size("em") > batch_size("nuts") >= 1
-    assert batch_size(design().method[0].engine) >= 1
+def test_every_engine_has_an_expected_time_that_grows_with_the_data():
+    small, large = design(grid=grid(truth(), n=[500, 5000])).conditions
+    em, nuts, other = (method(engine=engine) for engine in ("em", "nuts", "halves"))
+    assert 0.001 < expected_seconds(em, small) < 0.01 < expected_seconds(nuts, small) < 1
+    for one in (em, nuts, other):
+        assert (
+            expected_seconds(one, small) < expected_seconds(one, large) <= 10 * expected_seconds(one, small)
+        )

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from mixtures.study import runner
+from mixtures.study.plan import Plan
 from mixtures.study.rows import TABLES
-from mixtures.study.runner import plan, run
+from mixtures.study.runner import run
 from mixtures.study.store import Store
 from mixtures.study.summary import summarise
 from study import engines
@@ -77,7 +78,7 @@ def test_running_again_computes_nothing(tmp_path):
     run(design(method=TWO), tmp_path, n_workers=1)
     assert not engines.calls
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "rows").rglob("*.parquet")} == before
-    assert plan(design(method=TWO), store) == []
+    assert list(Plan.of(design(method=TWO), store).tasks(1)) == []
 
 
 def test_a_study_may_be_given_as_a_file(tmp_path):
@@ -216,7 +217,7 @@ def test_data_are_never_drawn_again_after_a_failure(tmp_path):
 def test_a_failure_is_not_tried_again(tmp_path):
     study = design(method=[{"name": "F", "engine": "degenerate"}])
     run(study, tmp_path, n_workers=1)
-    assert plan(study, Store.open(tmp_path)) == []
+    assert list(Plan.of(study, Store.open(tmp_path)).tasks(1)) == []
 
 
 # Interruptions ----------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ def test_only_the_fit_that_kills_its_worker_is_lost(tmp_path):
     for other in "AB":
         with_it = pairs[(pairs["method"] == "D") & (pairs["versus"] == other)]
         assert with_it["replicate"].tolist() == survived
-    assert plan(study, store) == []
+    assert list(Plan.of(study, store).tasks(1)) == []
 
 
 @pytest.mark.usefixtures("_workers_know_the_fakes")

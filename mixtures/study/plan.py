@@ -1,0 +1,131 @@
+"""What of a study remains to be done, cut into tasks for workers one after another."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from typing import Self
+
+import numpy as np
+
+from mixtures.study.conditions import Condition
+from mixtures.study.design import Method, Study
+from mixtures.study.ledger import Flags, Ledger
+from mixtures.study.methods import expected_seconds
+from mixtures.study.store import Store
+
+_TASK_SECONDS = 1.0  # work enough that handing it out costs nothing, and little enough to lose
+_TASKS_OF_A_WORKER = 4  # at least, where there is little to do: none should wait long for the last
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is missing of one replicate: fits, and pairs of fits, by the names of their methods."""
+
+    replicate: int
+    fits: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def needed(self) -> list[str]:
+        """Methods to fit: those missing, and those stored already that a missing pair needs again."""
+        return list(dict.fromkeys([*self.fits, *(name for pair in self.pairs for name in pair)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Some replicates of one condition, for one worker."""
+
+    seed: int
+    condition: Condition
+    methods: tuple[Method, ...]
+    jobs: tuple[Job, ...]
+
+    def halves(self) -> tuple[Task, Task]:
+        """Cut a task of several replicates in two."""
+        middle = len(self.jobs) // 2
+        return replace(self, jobs=self.jobs[:middle]), replace(self, jobs=self.jobs[middle:])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What of a study remains to be done.
+
+    Attributes
+    ----------
+    study : Study
+    most : int or None
+        Replicates of each method at most.
+    stored, paired : Ledger
+        Fits and pairs that were stored before.
+    """
+
+    study: Study
+    most: int | None
+    stored: Ledger
+    paired: Ledger
+
+    @classmethod
+    def of(cls, study: Study, store: Store, most: int | None = None) -> Self:
+        """Plan what a store has not yet of a study."""
+        return cls(study, most, store.done(), store.has_pair())
+
+    @property
+    def n_fits(self) -> int:
+        """Number of fits that are missing."""
+        return sum(int((~self._has_fit(*place)).sum()) for place in self._places())
+
+    def tasks(self, n_workers: int) -> Iterator[Task]:
+        """Yield the tasks as they are taken up: replicates in order, every condition in turn."""
+        expected = sum(
+            expected_seconds(method, condition) * int((~self._has_fit(condition, method)).sum())
+            for condition, method in self._places()
+        )
+        size = min(_TASK_SECONDS, expected / (_TASKS_OF_A_WORKER * n_workers))
+        each = (self._tasks(condition, size) for condition in self.study.conditions)
+        return heapq.merge(*each, key=lambda task: task.jobs[0].replicate)
+
+    def _places(self) -> Iterator[tuple[Condition, Method]]:
+        return product(self.study.conditions, self.study.method)
+
+    def _tasks(self, condition: Condition, size: float) -> Iterator[Task]:
+        seconds = {method.name: expected_seconds(method, condition) for method in self.study.method}
+        for jobs in _batches(self._jobs(condition), seconds, size):
+            yield Task(self.study.seed, condition, tuple(self.study.method), jobs)
+
+    def _jobs(self, condition: Condition) -> Iterator[Job]:
+        """Yield what is missing of each replicate that misses anything."""
+        has = {method.name: self._has_fit(condition, method) for method in self.study.method}
+        keys = {method.name: method.key for method in self.study.method}
+        for index in range(max(map(len, has.values()))):
+            names = [name for name, flags in has.items() if index < len(flags)]
+            fits = tuple(name for name in names if not has[name][index])
+            if fits:
+                pairs = tuple(
+                    (first, second)
+                    for first, second in combinations(names, 2)
+                    if (first in fits or second in fits)
+                    and (condition.key, index, keys[second], keys[first]) not in self.paired
+                )
+                yield Job(index, fits, pairs)
+
+    def _has_fit(self, condition: Condition, method: Method) -> Flags:
+        """Whether the fit of each planned replicate is stored."""
+        planned = np.arange(self.study.replicates_of(method, self.most))
+        return self.stored.has((condition.key, method.key), planned)
+
+
+def _batches(jobs: Iterable[Job], seconds: dict[str, float], size: float) -> Iterator[tuple[Job, ...]]:
+    """Gather jobs until they are expected to take so many seconds, given those of each method."""
+    batch: list[Job] = []
+    expected = 0.0
+    for job in jobs:
+        batch.append(job)
+        expected += sum(seconds[name] for name in job.needed)
+        if expected >= size:
+            yield tuple(batch)
+            batch, expected = [], 0.0
+    if batch:
+        yield tuple(batch)

@@ -1,0 +1,94 @@
+"""What remains to be done: everything once, in order, in tasks of about a second."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from mixtures.study.ledger import Ledger
+from mixtures.study.methods import expected_seconds
+from mixtures.study.plan import Plan
+from study.designs import CLOSE, design, grid, truth
+
+TWO = [{"name": "A", "engine": "halves"}, {"name": "B", "engine": "halves", "noise": 0.1}]
+
+
+def plan_of(study, stored=(), paired=(), most=None):
+    """Plan a study of which some (condition, replicates, methods) are there."""
+    ledgers = Ledger(), Ledger()
+    for ledger, entries in zip(ledgers, (stored, paired), strict=True):
+        for condition, replicates, methods in entries:
+            ledger.add((condition, *methods), np.array(replicates))
+    return Plan(study, most, *ledgers)
+
+
+def jobs_of(plan):
+    return [(task.condition.key, job) for task in plan.tasks(1) for job in task.jobs]
+
+
+def test_everything_is_done_once():
+    study = design(grid=grid(truth(), CLOSE, n=[40, 60]), method=TWO, replicates=23)
+    plan = plan_of(study)
+    seen = [(key, job.replicate) for key, job in jobs_of(plan)]
+    assert sorted(seen) == sorted((c.key, i) for c in study.conditions for i in range(23))
+    assert all(job.fits == ("A", "B") and job.pairs == (("A", "B"),) for _, job in jobs_of(plan))
+    assert plan.n_fits == 4 * 23 * 2
+
+
+def test_replicates_come_in_order_and_conditions_in_turn():
+    study = design(grid=grid(truth(), CLOSE), replicates=20)
+    first, second = (condition.key for condition in study.conditions)
+    tasks = [(task.condition.key, task.jobs[0].replicate) for task in plan_of(study).tasks(1)]
+    assert tasks == [(key, index) for index in (0, 5, 10, 15) for key in (first, second)]
+
+
+def test_only_what_is_missing_is_planned():
+    study = design(method=TWO, replicates=6)
+    condition, (a, b) = study.conditions[0].key, (method.key for method in study.method)
+    stored = [(condition, [0, 2, 3], (a,)), (condition, [2, 4], (b,))]
+    plan = plan_of(study, stored, [(condition, [3], (b, a))])
+    found = {job.replicate: (job.fits, job.pairs) for _, job in jobs_of(plan)}
+    both = (("A", "B"),)
+    assert found == {
+        0: (("B",), both),
+        1: (("A", "B"), both),
+        3: (("B",), ()),  # the pair is there
+        4: (("A",), both),
+        5: (("A", "B"), both),
+    }
+    assert plan.n_fits == 7
+    assert [job.replicate for _, job in jobs_of(plan_of(study, stored, most=2))] == [0, 1]
+    everything = [(condition, range(6), (key,)) for key in (a, b)]
+    assert jobs_of(plan_of(study, everything)) == []
+
+
+@pytest.mark.parametrize(("engine", "n", "least", "most"), [("em", 500, 300, 700), ("nuts", 500, 2, 8)])
+def test_tasks_are_of_about_a_second(engine, n, least, most):
+    study = design(method=[{"name": "A", "engine": engine}], grid=grid(CLOSE, n=[n]), replicates=5000)
+    seconds = expected_seconds(study.method[0], study.conditions[0])
+    for task in islice(plan_of(study).tasks(1), 3):
+        assert least < len(task.jobs) < most
+        assert 1 - 1e-9 <= seconds * len(task.jobs) < 1 + seconds
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 8])
+def test_a_small_study_is_work_for_every_worker(n_workers):
+    study = design(method=[{"name": "A", "engine": "em"}], replicates=160)
+    tasks = list(plan_of(study).tasks(n_workers))
+    assert 4 * n_workers <= len(tasks) <= 4 * n_workers + 1
+    assert len({len(task.jobs) for task in tasks[:-1]}) == 1
+    assert [job.replicate for task in tasks for job in task.jobs] == list(range(160))
+
+
+def test_tasks_are_made_as_they_are_taken_up():
+    """The first task of millions of replicates is there before the others are thought of."""
+    study = design(replicates=3_000_000)
+    tasks = plan_of(study).tasks(1)
+    assert [task.jobs[0].replicate for task in islice(tasks, 3)] == [0, 5, 10]
+
+
+def test_halves_make_up_a_task():
+    task = next(plan_of(design(replicates=20)).tasks(1))
+    first, second = task.halves()
+    assert first.jobs + second.jobs == task.jobs
+    assert (len(first.jobs), len(second.jobs)) == (2, 3)
