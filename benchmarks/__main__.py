@@ -12,7 +12,7 @@ import sys
 
 from benchmarks.timing import uses_avx512
 
-_NAMES = ("passes", "threads", "memory")
+_NAMES = ("passes", "threads", "memory", "modes", "fits", "growth", "posterior", "studies", "command")
 _WITHOUT_AVX512 = {
     "NPY_DISABLE_CPU_FEATURES": "AVX512_SPR AVX512_ICL X86_V4",
     "NUMBA_CPU_NAME": "haswell",

@@ -14,13 +14,13 @@ import numpy as np
 
 from benchmarks.timing import Measured, alternate, main, measured, timed
 from mixtures.em.acceleration import PLAIN, SQUAREM
-from mixtures.em.climb import COLLAPSED, Climbs, Rules, climb_all
+from mixtures.em.climb import COLLAPSED, Climbs, Rules, Starts, climb_all
 from mixtures.em.coordinates import empty_theta, shape_of, unpack
 from mixtures.em.curvature import Derivatives, differentiate, empty_derivatives
 from mixtures.em.fitter import EM
 from mixtures.em.mapping import short_runs
 from mixtures.em.modes import SliverRule
-from mixtures.em.search import _GAIN, _N_FIRST, Modes, Search, _ClimbedEnds
+from mixtures.em.search import _GAIN, _PATIENCE, Modes, Search, _ClimbedEnds
 from mixtures.em.starts import random_vectors
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
@@ -31,9 +31,9 @@ from mixtures.model.scale import Scale
 from mixtures.model.spec import MixtureSpec
 
 _SPEC, _SHAPE, _N = MixtureSpec(2), shape_of(MixtureSpec(2), 1), 500
-_DEFAULT = Rules(SQUAREM, 1e-9, 10_000, _N_FIRST, _GAIN)
+_DEFAULT = Rules(SQUAREM, 1e-9, 10_000, _GAIN)
 # To where a step gains next to nothing; Newton steps then tell where it converges to.
-_PLAIN = Rules(PLAIN, 1e-9, 20_000, 0, 1e-10)
+_PLAIN = Rules(PLAIN, 1e-9, 20_000, 1e-10)
 _SAME, _DIFFERENT = 1e-8, 1e-6  # relative, of log-likelihoods
 
 
@@ -83,9 +83,10 @@ class _Pair:
     def of(cls, x: Array, seed: int) -> _Pair:
         z = Scale.of(x, _SPEC.covariance).standardise(x)
         data, start = as_data(z), random_vectors(z, _SHAPE, 1, np.random.default_rng(seed))
-        plain = climb_all(data, _SHAPE, start, _PLAIN)
+        starts = Starts(start, np.array([_PATIENCE]))
+        plain = climb_all(data, _SHAPE, starts, _PLAIN)
         begin = time.process_time()
-        default = climb_all(data, _SHAPE, start, _DEFAULT)
+        default = climb_all(data, _SHAPE, starts, _DEFAULT)
         return cls(plain, default, time.process_time() - begin)
 
     @property
@@ -137,9 +138,9 @@ def _seconds_of_pass(x: Array) -> float:
 class _PlainSearch(Search):
     """The search of the engine, with plain EM from its starts."""
 
-    def _climb(self, vectors: Array) -> _ClimbedEnds:
+    def _climb(self, starts: Starts) -> _ClimbedEnds:
         data = as_data(self.x)
-        return _ClimbedEnds(climb_all(data, self.shape, vectors, _PLAIN), data, self.shape)
+        return _ClimbedEnds(climb_all(data, self.shape, starts, _PLAIN), data, self.shape)
 
 
 def _default_starts(samples: list[Array], separation: float) -> list[Measured]:
