@@ -105,8 +105,7 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
     Logarithms, so that a probability too small for a float still has a finite score. Observations
     whose label is -1 are left out.
     """
-    known = labels >= 0
-    logs, labels = log_responsibilities[known], labels[known]
+    logs, labels = _known(log_responsibilities, labels)
     r, belongs = np.exp(logs), _belongs(labels, logs.shape[1])
     of_label, hard = logs[belongs], r.argmax(axis=1)
     return AssignmentScores(
@@ -121,9 +120,8 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
 
 def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
     """Gather soft assignments, given as logarithms (n, k), in ten bins, with how many came true."""
-    known = labels >= 0
-    r = np.exp(log_responsibilities[known]).ravel()
-    belongs = _belongs(labels[known], log_responsibilities.shape[1]).ravel()
+    logs, labels = _known(log_responsibilities, labels)
+    r, belongs = np.exp(logs).ravel(), _belongs(labels, logs.shape[1]).ravel()
     bins = np.minimum((r * N_BINS).astype(np.int64), N_BINS - 1)
     return Reliability(
         counts=np.bincount(bins, minlength=N_BINS),
@@ -139,7 +137,7 @@ def calibration_error(responsibilities: Array, labels: Integers) -> float:
     of_bin, extra = divmod(len(r), N_BINS)  # as counts go: the first bins hold one more
     bins = np.arange(min(N_BINS, len(r)))
     starts = bins * of_bin + np.minimum(bins, extra)
-    sums = np.add.reduceat(gaps[np.argsort(r, kind="stable")], starts)
+    sums = np.add.reduceat(gaps[_order(r)], starts)
     return float(np.abs(sums).sum()) / len(r)
 
 
@@ -182,6 +180,20 @@ def contingency(first: Integers, second: Integers) -> Integers:
     cells = np.bincount(first * n_columns + second, minlength=(first.max() + 1) * n_columns)
     table = cells.reshape(-1, n_columns)
     return table[table.any(axis=1)][:, table.any(axis=0)]
+
+
+def _known(log_responsibilities: Array, labels: Integers) -> tuple[Array, Integers]:
+    """Leave out the observations whose label is -1, if there are any."""
+    known = labels >= 0
+    return (log_responsibilities, labels) if known.all() else (log_responsibilities[known], labels[known])
+
+
+def _order(r: Array) -> Integers:
+    """Indices that sort numbers (m,), ties in their own order."""
+    order = np.argsort(r)  # five times as fast as a stable sort, and without ties the same
+    in_order = r[order]
+    has_ties = (in_order[1:] == in_order[:-1]).any()
+    return np.argsort(r, kind="stable") if has_ties else order
 
 
 def _belongs(labels: Integers, k: int) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -199,56 +200,46 @@ def _diagnostics(key: str, replicate: Replicate, fit: Fit) -> Iterable[Diagnosti
 
 
 def _parameters(key: str, replicate: Replicate, recovery: Recovery) -> Iterable[ParameterRow]:
-    fit, truth = recovery.fit, replicate.truth
+    fit, given = recovery.fit, recovery.fit.intervals
+    ends = (None, None, None) if given is None else (given.standard_errors, given.lower, given.upper)
     for name in PARAMETERS:
-        values = _by_axis(getattr(fit.estimate, name))
-        true_values = _by_axis(getattr(truth, name))
-        uncertainty = [
-            None if fit.intervals is None else _by_axis(getattr(part, name))
-            for part in (
-                (fit.intervals.standard_errors, fit.intervals.lower, fit.intervals.upper)
-                if fit.intervals is not None
-                else (None, None, None)
+        values: Array = getattr(fit.estimate, name)
+        columns = (
+            [None] * values.size if part is None else getattr(part, name).ravel().tolist()
+            for part in (replicate.truth, fit.estimate, *ends)
+        )
+        # (k, d), or for weights, which have no axis, (k, 1)
+        places = product(range(len(values)), range(values.size // len(values)))
+        for (j, axis), truth, estimate, se, lower, upper in zip(places, *columns, strict=True):
+            yield ParameterRow(
+                condition=replicate.condition.key,
+                replicate=replicate.index,
+                method=key,
+                parameter=name,
+                component=j + 1,
+                axis=axis + 1,
+                truth=truth,
+                estimate=estimate,
+                standard_error=se,
+                lower=lower,
+                upper=upper,
             )
-        ]
-        for j in range(values.shape[0]):
-            for axis in range(values.shape[1]):
-                se, lower, upper = (None if part is None else float(part[j, axis]) for part in uncertainty)
-                yield ParameterRow(
-                    condition=replicate.condition.key,
-                    replicate=replicate.index,
-                    method=key,
-                    parameter=name,
-                    component=j + 1,
-                    axis=axis + 1,
-                    truth=float(true_values[j, axis]),
-                    estimate=float(values[j, axis]),
-                    standard_error=se,
-                    lower=lower,
-                    upper=upper,
-                )
-
-
-def _by_axis(values: Array) -> Array:
-    """Parameters as (k, d): weights, which have no axis, as (k, 1)."""
-    return values[:, None] if values.ndim == 1 else values
 
 
 def _reliability(key: str, replicate: Replicate, bins: Reliability | None) -> Iterable[ReliabilityRow]:
     if bins is None:
         return
-    for index, (count, assigned, belonging) in enumerate(
-        zip(bins.counts, bins.assigned, bins.belonging, strict=True)
-    ):
+    columns = bins.counts.tolist(), bins.assigned.tolist(), bins.belonging.tolist()
+    for index, (count, assigned, belonging) in enumerate(zip(*columns, strict=True)):
         if count:
             yield ReliabilityRow(
                 condition=replicate.condition.key,
                 replicate=replicate.index,
                 method=key,
                 bin=index + 1,
-                count=int(count),
-                assigned=float(assigned),
-                belonging=int(belonging),
+                count=count,
+                assigned=assigned,
+                belonging=belonging,
             )
 
 

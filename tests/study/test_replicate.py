@@ -117,6 +117,20 @@ def test_several_dimensions_have_a_row_for_each_axis():
     assert truths["variances", 1, 2] == 2.0
 
 
+def test_intervals_are_those_of_their_parameter():
+    replicate = replicate_of(grid=grid(truth(weights=[0.3, 0.7], means=[5.0, 0.0])))
+    rows, fit = rows_of(replicate, engines.Halves(level=0.25))
+    order = compare(replicate.truth, replicate.dataset, fit).alignment.permutation
+    assert order.tolist() == [1, 0]
+    for row in rows.parameters:
+        j = order[row.component - 1]
+        assert row.estimate == getattr(fit.estimate, row.parameter).ravel()[j]
+        assert row.truth == getattr(replicate.truth, row.parameter).ravel()[row.component - 1]
+        assert row.lower == getattr(fit.intervals.lower, row.parameter).ravel()[j]
+        assert row.upper == getattr(fit.intervals.upper, row.parameter).ravel()[j]
+        assert row.standard_error == 0.25
+
+
 def test_bins_hold_every_soft_assignment_once():
     replicate = replicate_of()
     rows, fit = rows_of(replicate, engines.QuickEM())
