@@ -35,6 +35,11 @@ def n_local(shape: Shape) -> int:
     return shape.k - 1 + shape.k * shape.d + n_covariances * n_spreads(shape)
 
 
+def cost_of(shape: Shape) -> float:
+    """Time of `differentiate` in passes of the kernel, roughly: products of scores take most of it."""
+    return 2 + n_local(shape) ** 2 / (shape.k * (12 + 1.5 * shape.d**2))
+
+
 @compiled
 def empty_derivatives(shape: Shape) -> Derivatives:
     """Room for the sums."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mixtures.em.acceleration import ANDERSON, SQUAREM
 from mixtures.em.climb import COLLAPSED, Climbs, Rules, Starts, climb_all, climb_in_threads
 from mixtures.em.coordinates import Shape, shape_of, to_mixture, to_vector, unpack_all
+from mixtures.em.curvature import cost_of
 from mixtures.em.information import certify
 from mixtures.em.loop import Collapse, Run, run
 from mixtures.em.mapping import log_likelihood_of, short_runs
@@ -34,14 +35,14 @@ class Acceleration(StrEnum):
 
 
 _METHODS = {Acceleration.SQUAREM: SQUAREM, Acceleration.ANDERSON: ANDERSON}
-# Passes of accelerated EM before Newton steps are tried, and the gain of one below which they are: fewer
-# passes lead to other modes than EM's more often, more save nothing (docs/decisions/0007-acceleration.md).
+# Passes of accelerated EM before Newton steps are tried, at least the time of two Hessians where these are
+# dear, and the gain of one below which they are: docs/decisions/0007-acceleration.md.
 _PATIENCE, _GAIN = 10, 10.0
 _AT_A_MODE = 3  # ... and fewer from the modes of condensed data
-# Short runs from random parameters, the best of them that go on to their modes, and the most of each:
-# multiplied by (k - 1)^3. Steps of a short run, and stand-ins for the data in it for each component.
-# How they were chosen is in docs/decisions/0003-short-runs.md.
-_N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 400
+# Short runs from random parameters, and the best of them that go on to their modes: multiplied by
+# (k - 1)^3, up to the most of each, divided by d and k d^2, since runs take longer there. Steps of a short
+# run, and stand-ins for the data in it for each component: docs/decisions/0003-short-runs.md.
+_N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 2000
 _SHORT_STEPS, _N_CONDENSED = 6, 100
 _LONGER, _LONGER_PATIENCE = Rules(SQUAREM, 1e-3, 300, _GAIN), 6
 _DISTINCT = 1e-2  # log-likelihood, on condensed data, by which two modes differ at least
@@ -133,24 +134,25 @@ class Search:
         & Govaert (2003). The last place goes to the likeliest spurious mode, if there is one, so that a
         higher maximum without meaning is seen and reported.
         """
-        k = self.spec.n_components
+        k, d, _ = self.shape
         effort = max(k - 1, 1) ** 3
-        n_short, n_longer = min(_N_SHORT * effort, _MOST_SHORT), min(_N_LONGER * effort, _MOST_LONGER)
+        n_short = min(_N_SHORT * effort, _MOST_SHORT // d)
+        n_longer = min(_N_LONGER * effort, max(_MOST_LONGER // (k * d**2), n_kept))
         data = as_data(*condense(self.x, _N_CONDENSED * k, rng))
         vectors = random_vectors(self.x, self.shape, n_short, rng)
         heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)
         is_sound = ~np.isnan(heights) & ~self._are_spurious(vectors)
         likeliest = np.lexsort((-heights, ~is_sound))[:n_longer]
-        starts = _starts(vectors[likeliest], _LONGER_PATIENCE)
+        starts = self._starts(vectors[likeliest], _LONGER_PATIENCE)
         longer = climb_all(data, self.shape, starts, _LONGER)
         return Shortlist(self._choose(longer, n_kept), len(vectors), int(np.isnan(heights).sum()))
 
     def from_starts(self, starts: Sequence[NormalMixture], shortlist: Shortlist | None = None) -> Modes:
         """Find the modes that starts lead to, those of a shortlist before the others."""
-        own = _starts([to_vector(start, self.shape) for start in starts], _PATIENCE)
+        own = self._starts([to_vector(start, self.shape) for start in starts], _PATIENCE)
         if shortlist is None:
             return self._sort_out(self._climb(own))
-        listed = _starts(shortlist.vectors, _AT_A_MODE)
+        listed = self._starts(shortlist.vectors, _AT_A_MODE)
         modes = self._sort_out(self._climb(_joined(listed, own)))
         return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
 
@@ -167,6 +169,10 @@ class Search:
         if len(candidates):
             kept[-1] = candidates[heights[candidates].argmax()]
         return longer.vectors[kept]
+
+    def _starts(self, vectors: Array | Sequence[Array], patience: int) -> Starts:
+        patience = max(patience, int(2 * cost_of(self.shape)) if self.shape.d > 1 else 0)
+        return Starts(np.asarray(vectors), np.full(len(vectors), patience))
 
     def _climb(self, starts: Starts) -> Ends:
         if self.acceleration == Acceleration.NONE:
@@ -277,10 +283,6 @@ class _ClimbedEnds:
         elif self.climbs.n_curvatures[i]:
             trace = np.append(trace, log_likelihood_of(self.data, self.shape, self.climbs.vectors[i]))
         return Run(mixture, freeze(trace.copy()), float(self.climbs.decrements[i]), collapse)
-
-
-def _starts(vectors: Array | Sequence[Array], patience: int) -> Starts:
-    return Starts(np.asarray(vectors), np.full(len(vectors), patience))
 
 
 def _joined(first: Starts, second: Starts) -> Starts:
