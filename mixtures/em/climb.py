@@ -56,7 +56,7 @@ class Climbs(NamedTuple):
 @compiled
 def climb_all(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
     """Run from each of many starts to its mode."""
-    climbs = _room_for(starts, rules)
+    climbs = room_for(starts, rules)
     for run in range(len(starts.vectors)):
         climbs.outcomes[run] = _climb(data, shape, rules, climbs, run)
     return climbs
@@ -69,7 +69,8 @@ def _fill_in_threads(data: Data, shape: Shape, rules: Rules, climbs: Climbs) -> 
 
 
 @compiled
-def _room_for(starts: Starts, rules: Rules) -> Climbs:
+def room_for(starts: Starts, rules: Rules) -> Climbs:
+    """Room for the runs from many starts."""
     n = len(starts.vectors)
     return Climbs(
         starts.vectors.copy(),
@@ -147,7 +148,7 @@ def _finish(data: Data, shape: Shape, rules: Rules, climbs: Climbs, run: int) ->
 
 def climb_in_threads(data: Data, shape: Shape, starts: Starts, rules: Rules) -> Climbs:
     """`climb_all`, runs shared among numba's threads; the same bits."""
-    climbs = _room_for(starts, rules)
+    climbs = room_for(starts, rules)
     with THREADS:
         _fill_in_threads(data, shape, rules, climbs)
     return climbs

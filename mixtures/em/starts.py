@@ -105,12 +105,12 @@ def kmeans_plus_plus(x: Array, k: int, covariance: Covariance, rng: np.random.Ge
     All components begin with the pooled covariance within clusters, since a cluster may hold a single point.
     """
     centres, groups = x[rng.integers(len(x), size=k)], np.empty(len(x), dtype=np.int64)
-    _k_means(as_data(x).x, centres, rng.random(k), groups)
+    k_means(as_data(x).x, centres, rng.random(k), groups)
     return _from_clusters(x, groups, centres, covariance)
 
 
 @compiled
-def _k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None:
+def k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None:
     """Replace all centres but the first by observations far from those before, then take steps of k-means.
 
     Centre j is the observation at which the running sum of squared distances passes its share

@@ -42,7 +42,7 @@ def component_log_densities(mixture: NormalMixture, x: Array) -> Array:
     (n, k) array
     """
     n, d = x.shape
-    log_densities = np.empty((n, mixture.n_components))
+    log_densities = np.empty((mixture.n_components, n)).T  # so that sums over components add whole columns
     for j, (mean, factor) in enumerate(
         zip(mixture.means, np.linalg.cholesky(mixture.covariances), strict=True)
     ):
