@@ -50,15 +50,11 @@ def compiled_threads[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 def _compile[**P, R](
     function: Callable[P, R], fastmath: frozenset[str], parallel: bool = False
 ) -> Callable[P, R]:
-    is_inner = function.__name__.startswith("_") and not parallel
     options: dict[str, Any] = {
         "fastmath": set(fastmath),
         "parallel": parallel,
         "error_model": "numpy",
         "nogil": True,
-        # What only compiled code calls needs no door for Python: a quarter less to compile.
-        "no_cpython_wrapper": is_inner,
-        "no_cfunc_wrapper": is_inner,
     }
     try:
         dispatcher = numba.njit(cache=True, **options)(function)
