@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import Measured, main, measured
+from benchmarks.timing import Measured, main, measured, processor_seconds
 from mixtures.study.design import Study
 from mixtures.study.runner import run
 
@@ -68,16 +68,10 @@ def _run(n: int, n_workers: int) -> _Run:
     study = Study.from_toml(_STUDY.format(replicates=n))
     with tempfile.TemporaryDirectory() as folder:
         run(study, Path(folder, "warm"), replicates=20, n_workers=n_workers)
-        begin, processor = time.perf_counter(), _processor_seconds()
+        begin, processor = time.perf_counter(), processor_seconds()
         run(study, Path(folder, "run"), n_workers=n_workers)
-        seconds, processor = time.perf_counter() - begin, _processor_seconds() - processor
+        seconds, processor = time.perf_counter() - begin, processor_seconds() - processor
     return _Run(seconds, processor, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
-def _processor_seconds() -> float:
-    """Processor seconds of this process, and of its children that have ended."""
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 if __name__ == "__main__":
