@@ -18,7 +18,7 @@ help:
 	@echo 'make study    run studies/two_species.toml and fit the penguins; says where the reports are'
 	@echo 'make test     run the whole test suite'
 	@echo 'make check    tests, lint, types and the direction of the imports'
-	@echo 'make bench    time everything beside other libraries, half an hour; bench-quick in two minutes'
+	@echo 'make bench    time everything beside other libraries, half an hour; bench-quick in three minutes'
 	@echo 'make setup    make .venv or bring it up to date (the others do it first)'
 	@echo 'make pins     choose the versions in requirements.txt anew (needs uv)'
 	@echo 'make clean    remove caches and .venv; results stay'

@@ -29,7 +29,7 @@ _CLOSE, _SAME = 1e-8, 1e-6  # relative, of log-likelihoods
 def measure(quick: bool) -> list[Measured]:
     """Seconds of a fit and log-likelihoods, of this library, of scikit-learn and of plain numpy."""
     EM().fit(_SPEC, _sample(2.0, 0), 0)
-    return [result for separation in (2.0, 3.0) for result in _compare(separation, 6 if quick else 100)]
+    return [result for separation in (2.0, 3.0) for result in _compare(separation, 3 if quick else 100)]
 
 
 def _sample(separation: float, seed: int) -> Array:
