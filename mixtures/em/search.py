@@ -136,8 +136,8 @@ class Search:
         """
         k, d, _ = self.shape
         effort = max(k - 1, 1) ** 3
-        n_short = min(_N_SHORT * effort, _MOST_SHORT // d)
-        n_longer = min(_N_LONGER * effort, max(_MOST_LONGER // (k * d**2), n_kept))
+        n_longer = max(min(_N_LONGER * effort, _MOST_LONGER // (k * d**2)), n_kept)
+        n_short = max(min(_N_SHORT * effort, _MOST_SHORT // d), n_longer)
         data = as_data(*condense(self.x, _N_CONDENSED * k, rng))
         vectors = random_vectors(self.x, self.shape, n_short, rng)
         heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)

@@ -169,6 +169,7 @@ def test_every_kind_of_start_finds_the_faithful_mode(start):
 def test_there_are_ten_starts_by_default():
     assert EM().fit(MixtureSpec(2), faithful(), 1).details.n_starts == 10
     assert EM(start="kmeans++").fit(MixtureSpec(2), faithful(), 1).details.n_starts == 10
+    assert EM(n_starts=60).fit(MixtureSpec(2), faithful(), 1).details.n_starts == 60
 
 
 @pytest.mark.parametrize("n_starts", [1, 2, 4])
