@@ -53,7 +53,7 @@ def joint_log_densities(draws: MixtureDraws, x: Array) -> Array:
     )
     with np.errstate(divide="ignore"):
         constant = np.log(weights) - np.log(sds) - 0.5 * np.log(2 * np.pi)
-    return (constant - 0.5 * ((x[:, None] - means) / sds) ** 2).transpose(2, 1, 0)
+    return (constant - ((x[:, None] - means) / (np.sqrt(2) * sds)) ** 2).transpose(2, 1, 0)
 
 
 def log_densities(draws: MixtureDraws, x: Array) -> Array:
@@ -78,7 +78,9 @@ def log_prior_densities(prior: Prior, draws: MixtureDraws) -> Array:
     return prior.weights.log_density(draws.weights) + by_component.sum(axis=-1)
 
 
-def log_likelihoods_from(log_posteriors: Array, prior: Prior, draws: MixtureDraws, x: Array) -> Array:
+def log_likelihoods_from(
+    log_posteriors: Array, log_priors: Array, prior: Prior, draws: MixtureDraws, x: Array
+) -> Array:
     """Total log-likelihood at each draw, from the sampler's own log density: n times fewer terms.
 
     That density is the posterior's, of the free variables; less the prior and the Jacobian it is the
@@ -88,6 +90,8 @@ def log_likelihoods_from(log_posteriors: Array, prior: Prior, draws: MixtureDraw
     ----------
     log_posteriors : (c, s) array
         Log posterior density of the sampler's free variables, not normalised.
+    log_priors : (c, s) array
+        Log prior density of weights, means and sds.
     prior : Prior
         That they were drawn under.
     draws : MixtureDraws
@@ -95,7 +99,7 @@ def log_likelihoods_from(log_posteriors: Array, prior: Prior, draws: MixtureDraw
     x : (n,) array
         Observations.
     """
-    values = log_posteriors - log_prior_densities(prior, draws) - _log_jacobians(prior, draws)
+    values = log_posteriors - log_priors - _log_jacobians(prior, draws)
     first = log_likelihoods(draws.in_one_row().at(slice(1)), x)
     return values - values[0, 0] + first
 

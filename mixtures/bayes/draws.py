@@ -14,6 +14,9 @@ from mixtures.model.arrays import Array, Integers, freeze
 class MixtureDraws:
     """Draws of a univariate mixture of k normals, in the units of the data. Arrays are read-only.
 
+    In memory the draws of one component follow each other, the axis of components being short: sums
+    over it add whole blocks, and the draws of a single parameter lie in one piece.
+
     Attributes
     ----------
     weights, means, sds : (..., k) array
@@ -25,15 +28,14 @@ class MixtureDraws:
     sds: Array
 
     def __post_init__(self) -> None:
-        for values in self.__getstate__():
-            freeze(values)
+        self.__setstate__(self.__getstate__())
 
     def __getstate__(self) -> tuple[Array, Array, Array]:
         return self.weights, self.means, self.sds
 
     def __setstate__(self, state: tuple[Array, Array, Array]) -> None:
         for name, values in zip(self.__slots__, state, strict=True):
-            object.__setattr__(self, name, freeze(values))
+            object.__setattr__(self, name, freeze(_component_by_component(values)))
 
     @property
     def n_components(self) -> int:
@@ -63,3 +65,8 @@ class MixtureDraws:
         return type(self)(
             *(np.take_along_axis(values, permutations, axis=-1) for values in self.__getstate__())
         )
+
+
+def _component_by_component(values: Array) -> Array:
+    """Values (..., k) as they are, with those of each component in one piece of memory."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, -1, 0)), 0, -1)

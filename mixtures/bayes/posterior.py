@@ -94,8 +94,9 @@ class Posterior:
         """
         drawn = sample.draws
         method = _resolve(method, prior)
-        likelihoods = log_likelihoods_from(sample.stats.log_density, prior, drawn, x)
-        densities = likelihoods + log_prior_densities(prior, drawn)
+        priors = log_prior_densities(prior, drawn)
+        likelihoods = log_likelihoods_from(sample.stats.log_density, priors, prior, drawn, x)
+        densities = likelihoods + priors
         permutations = relabel(drawn, method, log_densities=densities)
         components = drawn.reordered(permutations)
         invariants = invariant_quantities(drawn, x, log_likelihoods=likelihoods)
@@ -143,12 +144,14 @@ class Posterior:
 
     def intervals(self, level: float) -> Intervals:
         """Posterior standard deviations, and equal-tailed intervals, of weights, means and variances."""
-        return Intervals(
-            level,
-            self._summarise(lambda values: values.std(axis=(0, 1), ddof=1)),
-            self._summarise(lambda values: _quantile(values, (1 - level) / 2)),
-            self._summarise(lambda values: _quantile(values, (1 + level) / 2)),
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        weights, means, variances = (  # each (k, 2)
+            quantiles_of_sorted(np.sort(values.reshape(-1, values.shape[-1]).T), tails)
+            for values in (self.weights, self.means, self.components.variances)
         )
+        lower, upper = (Parameters(weights[:, i], means[:, [i]], variances[:, [i]]) for i in (0, 1))
+        sds = self._summarise(lambda values: values.std(axis=(0, 1), ddof=1))
+        return Intervals(level, sds, lower, upper)
 
     def soft_assignments(self, level: float) -> SoftAssignments:
         """Average responsibilities over the posterior, with equal-tailed intervals.
@@ -219,12 +222,6 @@ class Posterior:
             over_draws(self.means)[:, None],
             over_draws(self.components.variances)[:, None],
         )
-
-
-def _quantile(values: Array, probability: float) -> Array:
-    """Quantile over all draws (c, s, k) of each component, (k,)."""
-    ascending = np.sort(values.reshape(-1, values.shape[-1]).T)
-    return quantiles_of_sorted(ascending, np.array(probability))
 
 
 def _resolve(method: Relabel, prior: Prior) -> Relabel:

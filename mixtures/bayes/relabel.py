@@ -95,8 +95,8 @@ def by_enumeration(costs: Array) -> Integers:
     """Best permutation for each cost matrix (s, k, k), by the cost of every permutation."""
     k = costs.shape[-1]
     permutations = np.array(list(itertools.permutations(range(k))))
-    totals = costs[:, np.arange(k), permutations].sum(axis=-1)
-    return permutations[totals.argmin(axis=1)]
+    totals = np.stack([sum(costs[:, i, j] for i, j in enumerate(places)) for places in permutations])
+    return permutations[totals.argmin(axis=0)]
 
 
 def by_assignment(costs: Array) -> Integers:
