@@ -1,8 +1,9 @@
 """R-hat, effective sample sizes and Monte Carlo errors of many quantities at once.
 
 The definitions are those of Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), in ArviZ's reading
-of them, to which the tests hold every number. Chains are split in halves; all quantities are sorted
-and transformed together, which is what makes a fit's diagnostics a matter of milliseconds.
+of them, to which the tests hold every number. Chains are split in halves. One sort of a quantity gives
+both of its ranks, and autocovariances are summed only up to the lag where the autocorrelation time ends:
+of chains that mix a few lags, which is what makes a fit's diagnostics a matter of milliseconds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixtures.model.arrays import Array
+from mixtures.model.arrays import Array, Integers
+from mixtures.model.compiled import compiled, compiled_sums
 
 _TAILS = (0.05, 0.95)
 _LEAST_DRAWS = 4  # of each chain: halves of two
@@ -53,115 +55,151 @@ def convergence(draws: Array) -> Convergence:
         chain. R-hat is NaN for one chain and for what never varies, whose effective sample sizes are
         the number of draws.
     """
+    found = np.full((4, *draws.shape[:-2]), np.nan)
     sound = np.isfinite(draws).all(axis=(-2, -1))
-    if draws.shape[-1] < _LEAST_DRAWS or not sound.any():
-        return Convergence(*np.full((4, *draws.shape[:-2]), np.nan))
-    split = _split(np.where(sound[..., None, None], draws, 0.0))
-    bulk, folded = _normal_scores(split)
-    ess_tails = [_ess(_split(tail)) for tail in _in_tails(draws)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rhat = np.fmax(_rhat(bulk), _rhat(folded))
-        mcse = draws.std(axis=(-2, -1), ddof=1) / np.sqrt(_ess(split))
-    several = sound & (draws.shape[-2] > 1)
-    return Convergence(
-        rhat=np.where(several, rhat, np.nan),
-        ess_bulk=np.where(sound, _ess(bulk), np.nan),
-        ess_tail=np.where(sound, np.minimum(*ess_tails), np.nan),
-        mcse=np.where(sound, mcse, np.nan),
-    )
+    if draws.shape[-1] >= _LEAST_DRAWS and sound.any():
+        found[:, sound] = _of_finite(draws[sound])
+    return Convergence(*found)
 
 
-def _split(draws: Array) -> Array:
-    """Halves of chains as chains, (..., 2 c, s // 2); of an odd number of draws the middle is left out."""
-    half = draws.shape[-1] // 2
-    return np.concatenate([draws[..., :half], draws[..., -half:]], axis=-2)
-
-
-def _in_tails(draws: Array) -> Array:
-    """Whether each draw is at most the 5% and the 95% quantile, as 0 or 1; (2, ..., c, s)."""
-    ascending = np.sort(draws.reshape(*draws.shape[:-2], -1), axis=-1)
-    # up to this order statistic, below which a linearly interpolated quantile never falls
-    last = (np.array(_TAILS) * (ascending.shape[-1] - 1)).astype(np.int64)
-    ends = np.moveaxis(ascending[..., last], -1, 0)
-    return (draws <= ends[..., None, None]).astype(np.float64)
-
-
-def _normal_scores(split: Array) -> tuple[Array, Array]:
-    """Normal scores of the ranks of draws, and of those of their distances from the median."""
-    flat = split.reshape(*split.shape[:-2], -1)
-    order = flat.argsort(axis=-1)
-    ascending = np.take_along_axis(flat, order, axis=-1)
-    half = flat.shape[-1] // 2  # of an even number
-    distances = np.abs(ascending - ascending[..., half - 1 : half + 1].mean(axis=-1, keepdims=True))
-    turn = distances.argsort(axis=-1, kind="stable")  # they fall, then rise: merged in one pass
-    outward = np.take_along_axis(order, turn, axis=-1)
-    bulk, folded = np.empty_like(flat), np.empty_like(flat)
-    np.put_along_axis(bulk, order, _scores_in_order(ascending), axis=-1)
-    sorted_distances = np.take_along_axis(distances, turn, axis=-1)
-    np.put_along_axis(folded, outward, _scores_in_order(sorted_distances), axis=-1)
-    return bulk.reshape(split.shape), folded.reshape(split.shape)
-
-
-def _scores_in_order(ascending: Array) -> Array:
-    """Normal scores of values that are sorted along the last axis; ties share the mean of their ranks."""
+def _of_finite(draws: Array) -> tuple[Array, Array, Array, Array]:
+    """R-hat, bulk and tail ESS, and the error of the mean, of finite draws (q, c, s), each (q,)."""
     from scipy.special import ndtri
 
-    size = ascending.shape[-1]
-    twice_ranks = np.arange(2.0, 2 * size + 1)  # all that there can be: ties share whole ranks or halves
-    scores = ndtri((twice_ranks / 2 - _BLOM) / (size - 2 * _BLOM + 1))
-    result = np.tile(scores[::2], (*ascending.shape[:-1], 1))
-    is_first = np.ones(ascending.shape, dtype=bool)
-    np.not_equal(ascending[..., 1:], ascending[..., :-1], out=is_first[..., 1:])
-    later = np.flatnonzero(~is_first)
-    tied = np.union1d(later - 1, later)  # few, of a sampler that moves
-    heads = np.flatnonzero(is_first.flat[tied])
-    lengths = np.diff(heads, append=tied.size)
-    result.flat[tied] = np.repeat(scores[2 * (tied[heads] % size) + lengths - 1], lengths)
+    n_chains, n_draws = draws.shape[-2:]
+    half = n_draws // 2
+    split = np.concatenate([draws[..., :half], draws[..., -half:]], axis=-2)  # of an odd number all but one
+    size = split[0].size
+    ranks = np.arange(1, size + 0.5, 0.5)  # all that there can be: ties share whole ranks or halves
+    scores = ndtri((ranks - _BLOM) / (size - 2 * _BLOM + 1))
+    orders = split.reshape(len(split), size).argsort(axis=-1)
+    bulk, folded = _rank_normalised(split, orders, scores)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rhat = np.fmax(_rhat(bulk), _rhat(folded))
+    ess_tail = np.minimum(*(_ess((split <= end).astype(np.float64)) for end in _tail_ends(draws)))
+    mcse = draws.std(axis=(-2, -1), ddof=1) / np.sqrt(_ess(split))
+    return rhat if n_chains > 1 else np.full_like(rhat, np.nan), _ess(bulk), ess_tail, mcse
+
+
+def _tail_ends(draws: Array) -> Array:
+    """Order statistics of draws (q, c, s) at the 5% and the 95% quantile, (2, q, 1, 1)."""
+    ascending = np.sort(draws.reshape(len(draws), -1), axis=-1)
+    # no draw lies between them and the linearly interpolated quantiles
+    last = (np.array(_TAILS) * (ascending.shape[-1] - 1)).astype(np.int64)
+    return ascending.T[last][..., None, None]
+
+
+@compiled
+def _rank_normalised(split: Array, orders: Integers, scores: Array) -> Array:
+    """Normal scores of the draws' ranks, and of those of their distances from the median; (2, q, c, s).
+
+    Parameters
+    ----------
+    split : (q, c, s) array
+        An even number of draws of each quantity.
+    orders : (q, c s) array of int
+        Places of each quantity's draws, all chains one after another, in ascending order.
+    scores : (2 c s - 1,) array
+        Normal scores of the ranks 1, 1.5, 2, ..., c s.
+    """
+    result = np.empty((2, *split.shape))
+    for i in range(len(split)):  # numba takes what it iterates over for strided: several times slower
+        values, order = split[i].ravel(), orders[i]
+        half = len(order) // 2
+        distances = np.abs(values - (values[order[half - 1]] + values[order[half]]) / 2)
+        _score(values, order, scores, result[0, i].ravel())
+        _score(distances, _outward(distances, order), scores, result[1, i].ravel())
     return result
 
 
-def _rhat(split: Array) -> Array:
-    """Potential scale reduction of chains (..., c, s)."""
-    s = split.shape[-1]
-    between, within = split.mean(axis=-1).var(axis=-1, ddof=1), split.var(axis=-1, ddof=1).mean(axis=-1)
+@compiled
+def _outward(distances: Array, order: Integers) -> Integers:
+    """Places of distances from the median in ascending order: of values below it and above it, merged."""
+    size = len(order)
+    outward = np.empty_like(order)
+    below, above = size // 2 - 1, size // 2
+    for i in range(size):
+        if above == size or (below >= 0 and distances[order[below]] <= distances[order[above]]):
+            outward[i] = order[below]
+            below -= 1
+        else:
+            outward[i] = order[above]
+            above += 1
+    return outward
+
+
+@compiled
+def _score(values: Array, order: Integers, scores: Array, result: Array) -> None:
+    """Give each value the score of its rank; ties share the mean of their ranks."""
+    first = 0
+    while first < len(order):
+        last = first
+        while last + 1 < len(order) and values[order[last + 1]] == values[order[first]]:
+            last += 1
+        for i in range(first, last + 1):
+            result[order[i]] = scores[first + last]
+        first = last + 1
+
+
+def _rhat(chains: Array) -> Array:
+    """Potential scale reduction of chains (q, c, s)."""
+    s = chains.shape[-1]
+    between, within = chains.mean(axis=-1).var(axis=-1, ddof=1), chains.var(axis=-1, ddof=1).mean(axis=-1)
     rhat: Array = np.sqrt(between / within + (s - 1) / s)
     return rhat
 
 
 def _ess(split: Array) -> Array:
-    """Effective sample size of the mean of chains (..., c, s), at most c s log10(c s).
+    """Effective sample size of the mean of chains (q, c, s), at most c s log10(c s).
 
-    The autocorrelation time sums pairs of autocorrelations up to the first that is not positive, and
-    none counts for more than the one before it (Geyer 1992: the initial monotone sequence). What
-    never varies is worth all its draws.
+    What never varies is worth all its draws.
     """
     c, s = split.shape[-2:]
-    rho = _autocorrelations(split)
-    pairs = rho[..., 0 : s - s % 2 : 2] + rho[..., 1::2]
-    most = max(0, (s - 1) // 2 - 1)  # the last pair that is looked at
-    n_pairs = np.minimum(np.logical_and.accumulate(pairs > 0, axis=-1).sum(axis=-1), most)
-    counted = np.arange(pairs.shape[-1]) < n_pairs[..., None]
-    monotone = np.minimum.accumulate(pairs, axis=-1)
-    beyond = n_pairs[..., None]
-    even, pair = (np.take_along_axis(part, beyond, axis=-1)[..., 0] for part in (rho[..., ::2], pairs))
-    time = -1 + 2 * np.where(counted, monotone, 0).sum(axis=-1) + np.where(pair >= 0, even, even.clip(min=0))
-    ess: Array = c * s / np.maximum(time, 1 / np.log10(c * s))
-    return np.where(np.ptp(split, axis=(-2, -1)) == 0, c * s, ess)
-
-
-def _autocorrelations(split: Array) -> Array:
-    """Autocorrelations at lags 0 to s - 1 of chains (..., c, s), with the variance between them; (..., s)."""
-    from scipy.fft import next_fast_len
-
-    s = split.shape[-1]
     means = split.mean(axis=-1, keepdims=True)
-    size = next_fast_len(2 * s, real=True)
-    spectra = np.fft.rfft(split - means, size)
-    power = (spectra.real**2 + spectra.imag**2).mean(axis=-2)  # one way back for all chains
-    covariances = np.fft.irfft(power, size)[..., :s] / s
-    within = covariances[..., :1] * s / (s - 1)
-    total = covariances[..., :1] + means[..., 0].var(axis=-1, ddof=1)[..., None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rho = 1 - (within - covariances) / total
-    rho[..., 0] = 1
-    return rho
+    times = _autocorrelation_times(split - means, means[..., 0].var(axis=-1, ddof=1))
+    varies = (split != split[:, :1, :1]).any(axis=(-2, -1))
+    return np.where(varies, c * s / np.maximum(times, 1 / np.log10(c * s)), c * s)
+
+
+@compiled
+def _autocorrelation_times(deviations: Array, between: Array) -> Array:
+    """Integrated autocorrelation times of quantities, (q,).
+
+    Pairs of autocorrelations are summed up to the first that is not positive, and none counts for
+    more than the one before it (Geyer 1992: the initial monotone sequence).
+
+    Parameters
+    ----------
+    deviations : (q, c, s) array
+        Of draws from the mean of their chain.
+    between : (q,) array
+        Variances of the chains' means.
+    """
+    s = deviations.shape[-1]
+    last = max(0, (s - 1) // 2 - 1)  # the last pair that is looked at
+    times = np.full(len(deviations), -1.0)
+    for i in range(len(deviations)):  # numba takes what it iterates over for strided, nine times slower
+        chains = deviations[i]
+        variance = _autocovariance(chains, 0)
+        within, total = variance * s / (s - 1), variance + between[i]
+        smallest = np.inf
+        for j in range(last + 1):
+            even = 1 - (within - _autocovariance(chains, 2 * j)) / total if j > 0 else 1.0
+            pair = even + 1 - (within - _autocovariance(chains, 2 * j + 1)) / total
+            if j == last or not pair > 0:
+                times[i] += even if pair >= 0 else max(even, 0.0)
+                break
+            smallest = min(smallest, pair)
+            times[i] += 2 * smallest
+    return times
+
+
+@compiled_sums
+def _autocovariance(chains: Array, lag: int) -> float:
+    """Autocovariance of deviations (c, s) at a lag, averaged over chains."""
+    total = 0.0
+    for j in range(len(chains)):
+        chain, ahead = chains[j], chains[j, lag:]
+        for i in range(len(ahead)):
+            total += chain[i] * ahead[i]
+    return total / chains.size

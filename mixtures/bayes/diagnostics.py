@@ -8,7 +8,6 @@ from typing import Self
 
 import numpy as np
 
-from mixtures.bayes.convergence import convergence
 from mixtures.bayes.densities import log_densities
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.model.arrays import Array, freeze
@@ -42,6 +41,8 @@ class Diagnostics:
     @classmethod
     def of(cls, quantities: Mapping[str, Array]) -> Self:
         """Diagnose draws (c, s) of each quantity."""
+        from mixtures.bayes.convergence import convergence  # loads numba and scipy; settings need neither
+
         found = convergence(np.stack(list(quantities.values())))
         return cls(
             names=tuple(quantities),
