@@ -61,7 +61,7 @@ def draw_growth(growth: list[Measured], studies: list[Measured], path: Path) -> 
     _lines(axes[1], growth, "EM pass", "k", "components k (n = 10,000, d = 1)")
     _lines(axes[2], growth, "EM pass", "d", "dimensions d (n = 10,000, k = 3)")
     _lines(axes[3], growth, "fit", "n", "observations n (k = 2, ten starts)")
-    _lines(axes[4], growth, "fit", "starts", "starts asked for (n = 500, k = 2)")
+    _lines(axes[4], growth, "fit", "starts", "starts (n = 500, k = 2)")
     rates = [one for one in studies if one.name == "replicates a second and core"]
     axes[5].errorbar([one.at["workers"] for one in rates], *_with_spread(rates), fmt="o", color="#0072b2")
     axes[5].set(
