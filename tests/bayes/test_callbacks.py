@@ -1,6 +1,7 @@
 """Compilation with machine code on disk: the same sampler as nutpie's own, never a stale one, always one."""
 
 import ctypes
+import secrets
 import shutil
 import subprocess
 import sys
@@ -123,12 +124,13 @@ class TestKey:
         assert value == expected
         source = tmp_path / "mixtures/bayes/likelihood.py"
         text = source.read_text("utf-8")
-        changed = text.replace("np.asarray(total)", "np.asarray(total + 1024.0)")
+        offset = 1024 + secrets.randbelow(2**20)  # the folder on disk outlives a run: a change never seen before
+        changed = text.replace("np.asarray(total)", f"np.asarray(total + {offset}.0)")
         assert changed != text
         source.write_text(changed, "utf-8")
         hits, value = self.in_another_process(tmp_path)
         assert hits == 0
-        assert value == pytest.approx(expected + 1024)
+        assert value == pytest.approx(expected + offset)
 
     @staticmethod
     def in_another_process(folder):
