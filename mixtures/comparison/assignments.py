@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixtures.model.arrays import Array, Integers
+from mixtures.model.arrays import Array, Integers, freeze
+from mixtures.model.compiled import compiled
 
 N_BINS = 10
 
@@ -87,73 +89,55 @@ def assignment_distance(log_reference: Array, log_responsibilities: Array) -> As
     By the definitions of `AssignmentDistance`. Logarithms, so that a probability too small for a float
     is not taken for one that is ruled out.
     """
-    reference, responsibilities = np.exp(log_reference), np.exp(log_responsibilities)
-    gaps = np.abs(responsibilities - reference)
-    with np.errstate(invalid="ignore"):
-        divergence = np.where(reference > 0, reference * (log_reference - log_responsibilities), 0.0)
-    return AssignmentDistance(
-        total_variation=float(gaps.sum() / (2 * len(gaps))),
-        kl=max(float(divergence.sum() / len(gaps)), 0.0),
-        largest=float(gaps.max()),
-        disagreement=float((log_responsibilities.argmax(axis=1) != log_reference.argmax(axis=1)).mean()),
-    )
+    reference, logs = _as_compiled_for(log_reference), _as_compiled_for(log_responsibilities)
+    distance, divergence, largest, n_different = _distance(reference, logs)
+    n = len(logs)
+    return AssignmentDistance(distance / (2 * n), max(divergence / n, 0.0), largest, n_different / n)
 
 
 def score_assignments(log_responsibilities: Array, labels: Integers) -> AssignmentScores:
     """Score soft assignments, given as logarithms (n, k), against known components (n,).
 
     Logarithms, so that a probability too small for a float still has a finite score. Observations
-    whose label is -1 are left out.
+    whose label is -1 are left out; ValueError if a label names no component.
     """
     logs, labels = _known(log_responsibilities, labels)
-    r, belongs = np.exp(logs), _belongs(labels, logs.shape[1])
-    of_label, hard = logs[belongs], r.argmax(axis=1)
+    (n, k), r = logs.shape, np.empty(logs.shape)
+    table = np.zeros((k, k), dtype=np.int64)
+    log_score, n_infinite, brier = _score(logs, labels, r, table)
     return AssignmentScores(
-        log_score=float(-of_label.mean()),
-        n_infinite=int(np.isneginf(of_label).sum()),
-        brier=float(np.square(r - belongs).sum() / len(r)),
-        error_rate=float((hard != labels).mean()),
-        adjusted_rand_index=adjusted_rand_index(labels, hard),
+        log_score=log_score / n,
+        n_infinite=n_infinite,
+        brier=brier / n,
+        error_rate=(n - int(table.trace())) / n,
+        adjusted_rand_index=_rand_index(table),
         calibration_error=calibration_error(r, labels),
     )
 
 
 def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
-    """Gather soft assignments, given as logarithms (n, k), in ten bins, with how many came true."""
-    logs, labels = _known(log_responsibilities, labels)
-    r, belongs = np.exp(logs).ravel(), _belongs(labels, logs.shape[1]).ravel()
-    bins = np.minimum((r * N_BINS).astype(np.int64), N_BINS - 1)
-    return Reliability(
-        counts=np.bincount(bins, minlength=N_BINS),
-        assigned=np.bincount(bins, weights=r, minlength=N_BINS),
-        belonging=np.bincount(bins[belongs], minlength=N_BINS),
-    )
+    """Gather soft assignments, given as logarithms (n, k), in ten bins, with how many came true.
+
+    Observations whose label is -1 are left out; ValueError if a soft assignment is not a number.
+    """
+    counts, belonging = np.zeros((2, N_BINS), dtype=np.int64)
+    bins = Reliability(counts, np.zeros(N_BINS), belonging)
+    _gather(*_known(log_responsibilities, labels), counts, bins.assigned, belonging)
+    return bins
 
 
 def calibration_error(responsibilities: Array, labels: Integers) -> float:
     """Expected calibration error: mean gap between assigned and true share over 10 bins of equal count."""
     r = responsibilities.ravel()
-    gaps = r - _belongs(labels, responsibilities.shape[1]).ravel()
-    of_bin, extra = divmod(len(r), N_BINS)  # as counts go: the first bins hold one more
-    bins = np.arange(min(N_BINS, len(r)))
-    starts = bins * of_bin + np.minimum(bins, extra)
-    sums = np.add.reduceat(gaps[_order(r)], starts)
-    return float(np.abs(sums).sum()) / len(r)
+    order = np.argsort(r)  # five times as fast as a stable sort, and without ties the same
+    if _has_ties(r, order):
+        order = np.argsort(r, kind="stable")
+    return _sum_of_gaps(r, order, labels) / len(r)
 
 
 def adjusted_rand_index(first: Integers, second: Integers) -> float:
     """Adjusted Rand index of two partitions (n,): 1 where they are the same, 0 on average by chance."""
-    table = contingency(first, second)
-
-    def pairs(counts: Integers) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    together, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    n = int(table.sum())
-    if n < 2:
-        return 1.0
-    expected, most = rows * columns / (n * (n - 1) / 2), (rows + columns) / 2
-    return 1.0 if most == expected else (together - expected) / (most - expected)
+    return _rand_index(contingency(first, second))
 
 
 def error_after_best_mapping(groups: Integers, assignments: Integers) -> float:
@@ -185,17 +169,114 @@ def contingency(first: Integers, second: Integers) -> Integers:
 def _known(log_responsibilities: Array, labels: Integers) -> tuple[Array, Integers]:
     """Leave out the observations whose label is -1, if there are any."""
     known = labels >= 0
-    return (log_responsibilities, labels) if known.all() else (log_responsibilities[known], labels[known])
+    if not known.all():
+        log_responsibilities, labels = log_responsibilities[known], labels[known]
+    return _as_compiled_for(log_responsibilities), _as_compiled_for(labels)
 
 
-def _order(r: Array) -> Integers:
-    """Indices that sort numbers (m,), ties in their own order."""
-    order = np.argsort(r)  # five times as fast as a stable sort, and without ties the same
-    in_order = r[order]
-    has_ties = (in_order[1:] == in_order[:-1]).any()
-    return np.argsort(r, kind="stable") if has_ties else order
+def _as_compiled_for[T: np.generic](array: NDArray[T]) -> NDArray[T]:
+    """Return an array as the functions below are compiled for it: contiguous and read-only."""
+    return freeze(np.ascontiguousarray(array).view())
 
 
-def _belongs(labels: Integers, k: int) -> NDArray[np.bool_]:
-    """Whether each observation belongs to each component, (n, k)."""
-    return labels[:, None] == np.arange(k)
+@compiled
+def _distance(log_reference: Array, logs: Array) -> tuple[float, float, float, int]:
+    """Sums of |r - r0| and of r0 log(r0 / r), the largest |r - r0|, and how many hard assignments differ."""
+    distance, divergence, largest, n_different = 0.0, 0.0, 0.0, 0
+    for i in range(len(logs)):
+        first, second = 0, 0
+        for j in range(logs.shape[1]):
+            reference = math.exp(log_reference[i, j])
+            gap = abs(math.exp(logs[i, j]) - reference)
+            distance += gap
+            largest = max(largest, gap)
+            if reference > 0:
+                divergence += reference * (log_reference[i, j] - logs[i, j])
+            if log_reference[i, j] > log_reference[i, first]:
+                first = j
+            if logs[i, j] > logs[i, second]:
+                second = j
+        n_different += first != second
+    return distance, divergence, largest, n_different
+
+
+@compiled
+def _score(logs: Array, labels: Integers, r: Array, table: Integers) -> tuple[float, int, float]:
+    """Sum of -log r at the labels, how many of those are infinite, and the sum of (r - y)^2.
+
+    Fills `r` (n, k), the soft assignments, and adds to `table` (k, k), which counts labels by hard
+    assignments.
+    """
+    log_score, n_infinite, brier = 0.0, 0, 0.0
+    for i in range(len(logs)):
+        hard = 0
+        for j in range(logs.shape[1]):
+            r[i, j] = math.exp(logs[i, j])
+            brier += (r[i, j] - (labels[i] == j)) ** 2
+            if r[i, j] > r[i, hard]:
+                hard = j
+        if labels[i] >= logs.shape[1]:
+            raise ValueError("labels must be those of components")
+        table[labels[i], hard] += 1
+        log_score -= logs[i, labels[i]]
+        n_infinite += logs[i, labels[i]] == -np.inf
+    return log_score, n_infinite, brier
+
+
+@compiled
+def _gather(logs: Array, labels: Integers, counts: Integers, assigned: Array, belonging: Integers) -> None:
+    """Add soft assignments to the bins of a `Reliability`."""
+    for i in range(len(logs)):
+        for j in range(logs.shape[1]):
+            r = math.exp(logs[i, j])
+            if math.isnan(r):
+                raise ValueError("soft assignments must be numbers; got nan")
+            b = min(int(r * N_BINS), N_BINS - 1)
+            counts[b] += 1
+            assigned[b] += r
+            belonging[b] += labels[i] == j
+
+
+@compiled
+def _has_ties(r: Array, order: Integers) -> bool:
+    """Whether numbers (m,) that are ascending in an order hold equal ones."""
+    for c in range(1, len(r)):  # noqa: SIM110  numba compiles no generators
+        if r[order[c]] == r[order[c - 1]]:
+            return True
+    return False
+
+
+@compiled
+def _sum_of_gaps(r: Array, order: Integers, labels: Integers) -> float:
+    """Sum over ten bins of equal count, in an order of all n k soft assignments, of |sum of r - y|."""
+    of_bin, extra = divmod(len(r), N_BINS)  # as counts go: the first bins hold one more
+    k, last, total = len(r) // len(labels), 0, 0.0
+    for b in range(N_BINS):
+        first, last = last, last + of_bin + (b < extra)
+        gap = 0.0
+        for c in order[first:last]:
+            gap += r[c] - (labels[c // k] == c % k)
+        total += abs(gap)
+    return total
+
+
+@compiled
+def _rand_index(table: Integers) -> float:
+    """Adjusted Rand index from the counts of each pair of classes."""
+    together, rows, columns = 0.0, 0.0, 0.0  # pairs of observations that share a class
+    for row in table:
+        rows += _pairs(row.sum())
+        for count in row:
+            together += _pairs(count)
+    for column in table.T:
+        columns += _pairs(column.sum())
+    pairs = _pairs(table.sum())
+    if pairs == 0:
+        return 1.0
+    expected, most = rows * columns / pairs, (rows + columns) / 2
+    return 1.0 if most == expected else (together - expected) / (most - expected)
+
+
+@compiled
+def _pairs(count: int | np.int64) -> float:
+    return count * (count - 1) / 2

@@ -9,29 +9,20 @@ from functools import cache, lru_cache
 import numpy as np
 
 from mixtures.model.arrays import Array, freeze
-from mixtures.model.density import joint_log_densities, log_sum_exp
+from mixtures.model.compiled import compiled
+from mixtures.model.density import joint_log_densities
+from mixtures.model.kernel import UNWEIGHTED, Data, Theta, assign_block, empty_block, log_of_sum
 from mixtures.model.mixture import NormalMixture
 
-_REACH = (
-    0.0,
-    0.5,
-    1.0,
-    1.5,
-    2.0,
-    3.0,
-    4.0,
-    6.0,
-    9.0,
-    14.0,
-    38.0,
-)  # panel ends, in sds; beyond 38 nothing is left
+# Panel ends, in sds from each mean; beyond 38 nothing is left.
+_REACH = np.array([0.5, 1, 1.5, 2, 3, 4, 6, 9, 14, 38])
+_ENDS = np.concatenate([-_REACH[::-1], [0], _REACH])
 _POINTS_PER_PANEL = 12
 _QUASI_POINTS = 2**13  # Hellinger distances in several dimensions are then good to about 0.002
 
 #: A study compares thousands of fits with one truth. Mixtures do not change, so that the answers for
 #: the same object are kept; a few of them, because a truth may be drawn anew for each data set.
 _of_truths = lru_cache(maxsize=8)
-_legendre_rule = cache(np.polynomial.legendre.leggauss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +57,8 @@ def density_distances(p: NormalMixture, q: NormalMixture) -> DensityDistances:
     of p and q otherwise (error about 0.002).
     """
     nodes = _nodes(p, q)
-    log_p, log_q = _log_density(p, nodes.x), _log_density(q, nodes.x)
-    affinity = float(np.exp((log_p + log_q) / 2 + nodes.log_weights).sum())
-    shares = np.exp(log_p + nodes.log_weights)
-    with np.errstate(invalid="ignore"):
-        terms = np.where(shares > 0, shares * (log_p - log_q), 0.0)
-    return DensityDistances(
-        hellinger=math.sqrt(min(max(1 - affinity, 0.0), 1.0)), kl=max(float(terms.sum()), 0.0)
-    )
+    affinity, divergence = _integrals(nodes.x, nodes.log_weights, _theta(p), _theta(q))
+    return DensityDistances(hellinger=math.sqrt(min(max(1 - affinity, 0.0), 1.0)), kl=max(divergence, 0.0))
 
 
 @_of_truths
@@ -98,10 +83,39 @@ def separation(mixture: NormalMixture) -> float:
     return smallest
 
 
-def _log_density(mixture: NormalMixture, x: Array) -> Array:
-    """Log density at nodes, (n,)."""
-    # component after component in memory: sums over the few of them then run along whole columns
-    return log_sum_exp(np.asfortranarray(joint_log_densities(mixture, x)))
+def _theta(mixture: NormalMixture) -> Theta:
+    """Parameters as the kernel takes them."""
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(mixture.weights)
+    return Theta(
+        log_weights, mixture.means.copy(), np.linalg.cholesky(mixture.covariances), mixture.n_dims > 1
+    )
+
+
+@compiled
+def _integrals(x: Array, log_weights: Array, p: Theta, q: Theta) -> tuple[float, float]:
+    """Integrals of sqrt(p q) and of p log(p / q), as sums over nodes."""
+    log_p, log_q = _log_densities(x, p), _log_densities(x, q)
+    affinity, divergence = 0.0, 0.0
+    for i in range(len(x)):
+        affinity += math.exp((log_p[i] + log_q[i]) / 2 + log_weights[i])
+        share = math.exp(log_p[i] + log_weights[i])
+        if share > 0:
+            divergence += share * (log_p[i] - log_q[i])
+    return affinity, divergence
+
+
+@compiled
+def _log_densities(x: Array, theta: Theta) -> Array:
+    """Log density of a mixture at nodes (m, d), as the kernel computes it."""
+    log_densities = np.empty(len(x))
+    block = empty_block(*theta.means.shape)
+    for start in range(0, len(x), len(block.top)):
+        m = min(len(block.top), len(x) - start)
+        assign_block(Data(x, UNWEIGHTED), start, m, theta, block)
+        for i in range(m):  # `total` is what the joint densities over the largest were multiplied by
+            log_densities[start + i] = block.top[i] + log_of_sum(1 / block.total[i])
+    return log_densities
 
 
 def _nodes(p: NormalMixture, q: NormalMixture) -> _Nodes:
@@ -110,12 +124,19 @@ def _nodes(p: NormalMixture, q: NormalMixture) -> _Nodes:
 
 def _panels(p: NormalMixture, q: NormalMixture) -> _Nodes:
     """Gauss-Legendre nodes on panels that end at so many sds from each mean, and where components cross."""
-    reach = np.array([*(-r for r in reversed(_REACH[1:])), *_REACH])
-    ends = np.unique(np.concatenate([*((m.means + m.sds * reach).ravel() for m in (p, q)), _crossings(p)]))
-    points, weights = _legendre_rule(_POINTS_PER_PANEL)
+    ends = np.sort(np.concatenate([*((m.means + m.sds * _ENDS).ravel() for m in (p, q)), _crossings(p)]))
+    points, log_weights = _legendre_rule(_POINTS_PER_PANEL)
     half = np.diff(ends)[:, None] / 2
     middle = (ends[:-1] + ends[1:])[:, None] / 2
-    return _Nodes((middle + half * points).reshape(-1, 1), np.log(half * weights).ravel())
+    with np.errstate(divide="ignore"):  # a panel of no width counts for nothing
+        return _Nodes((middle + half * points).reshape(-1, 1), (np.log(half) + log_weights).ravel())
+
+
+@cache
+def _legendre_rule(n_points: int) -> tuple[Array, Array]:
+    """Nodes on [-1, 1], and the logarithms of their weights."""
+    points, weights = np.polynomial.legendre.leggauss(n_points)
+    return points, np.log(weights)
 
 
 @_of_truths
@@ -147,5 +168,5 @@ def _quasi_random(p: NormalMixture, q: NormalMixture) -> _Nodes:
     factors = np.linalg.cholesky(np.concatenate([p.covariances, q.covariances]))
     chosen = np.minimum(np.searchsorted(np.cumsum(weights), uniform[:, 0]), len(weights) - 1)
     x = means[chosen] + np.einsum("nde,ne->nd", factors[chosen], norm.ppf(uniform[:, 1:]))
-    log_densities = np.logaddexp(_log_density(p, x), _log_density(q, x)) - math.log(2)
+    log_densities = np.logaddexp(_log_densities(x, _theta(p)), _log_densities(x, _theta(q))) - math.log(2)
     return _Nodes(x, -log_densities - math.log(len(x)))

@@ -1,31 +1,30 @@
-"""What a study stores: one row for each fit, parameter, pair of fits, bin and exemplary observation."""
+"""What a study stores: one row for each fit, parameter, pair of fits, bin and exemplary observation.
+
+Every row begins with what it is of: a condition, a replicate and a method, the condition and the method
+by the hashes of their content. Rows are named tuples, because a study makes them by the million.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """What every row is of: a condition, a replicate and a method, by the hashes of their content."""
-
-    condition: str
-    replicate: int
-    method: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitRow(Key):
+class FitRow(NamedTuple):
     """One fit: how it ended and, where there is an estimate, what it recovered (see `Recovery`).
 
     `has_estimate` is false for a fit without one; its measures are then missing. `data_hash` is that
     of the observations. `error_type` names the exception of a fit with status `error`.
     """
 
+    condition: str
+    replicate: int
+    method: str
     status: str
     has_estimate: bool
     message: str
@@ -56,10 +55,12 @@ class FitRow(Key):
     bayes_error: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterRow(Key):
+class ParameterRow(NamedTuple):
     """One parameter of one fit, components in the truth's order: `component` and `axis` count from 1."""
 
+    condition: str
+    replicate: int
+    method: str
     parameter: str
     component: int
     axis: int
@@ -70,10 +71,12 @@ class ParameterRow(Key):
     upper: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairRow(Key):
+class PairRow(NamedTuple):
     """Soft assignments of one method against those of another, `versus`, on the same data."""
 
+    condition: str
+    replicate: int
+    method: str
     versus: str
     is_ambiguous: bool
     soft_assignment_distance: float
@@ -82,23 +85,27 @@ class PairRow(Key):
     hard_assignment_disagreement: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReliabilityRow(Key):
+class ReliabilityRow(NamedTuple):
     """Soft assignments of one fit in one of ten bins of equal width; method "oracle" is at the truth."""
 
+    condition: str
+    replicate: int
+    method: str
     bin: int
-    count: int
+    count: int  # type: ignore[assignment]  # a column; tuples have a method of that name, which no one calls
     assigned: float
     belonging: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleRow(Key):
+class ExampleRow(NamedTuple):
     """One soft assignment of an exemplary replicate; method "oracle" is at the truth.
 
     `x` is the first column of the observation; `label` its true component, from 1, or -1.
     """
 
+    condition: str
+    replicate: int
+    method: str
     observation: int
     component: int
     x: float
@@ -106,16 +113,18 @@ class ExampleRow(Key):
     responsibility: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiagnosticRow(Key):
+class DiagnosticRow(NamedTuple):
     """One number by which an engine says how well one fit worked; missing where it is not finite."""
 
+    condition: str
+    replicate: int
+    method: str
     name: str
     value: float | None
 
 
 #: Tables of a results folder. `fits` comes last: a fit counts as done when its row there is on disk.
-TABLES: dict[str, type[Key]] = {
+TABLES: dict[str, type[tuple[Any, ...]]] = {
     "parameters": ParameterRow,
     "pairs": PairRow,
     "reliability": ReliabilityRow,
@@ -142,22 +151,25 @@ class Rows:
         return cls([], [], [], [], [], [])
 
 
-def schema(row: type[Key]) -> pa.Schema:
+@cache
+def schema(row: type[tuple[Any, ...]]) -> pa.Schema:
     """Arrow schema of a kind of row, from its annotations."""
     import pyarrow as pa
 
-    kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-    return pa.schema(
-        [
-            pa.field(field.name, kinds[str(field.type).split(" | ")[0]], nullable="None" in str(field.type))
-            for field in fields(row)
-        ]
-    )
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    fields = []
+    for name, hint in get_type_hints(row).items():
+        kind, *others = get_args(hint) or (hint,)
+        fields.append(pa.field(name, kinds[kind], nullable=NoneType in others))
+    return pa.schema(fields)
 
 
-def table(kind: type[Key], rows: list[Any]) -> pa.Table:
+def table(kind: type[tuple[Any, ...]], rows: list[Any]) -> pa.Table:
     """Arrow table of rows of one kind."""
     import pyarrow as pa
 
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
-    return pa.table(columns, schema=schema(kind))
+    layout = schema(kind)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in layout)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, layout, strict=True)], schema=layout
+    )

@@ -159,6 +159,89 @@ def test_bins_of_equal_width_by_loops():
     assert ends.belonging.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 
 
+# The definitions in numpy -------------------------------------------------------------------------
+
+
+def scores_in_numpy(logs, labels):
+    known = labels >= 0
+    logs, labels = logs[known], labels[known]
+    r, y = np.exp(logs), np.eye(logs.shape[1])[labels]
+    of_label, hard = logs[np.arange(len(logs)), labels], r.argmax(axis=1)
+    return {
+        "log_score": -of_label.mean(),
+        "n_infinite": np.isneginf(of_label).sum(),
+        "brier": np.square(r - y).sum(axis=1).mean(),
+        "error_rate": (hard != labels).mean(),
+        "adjusted_rand_index": adjusted_rand_score(labels, hard),
+        "calibration_error": sum_of_bins(r, labels),
+    }
+
+
+def distances_in_numpy(log_reference, logs):
+    reference, r = np.exp(log_reference), np.exp(logs)
+    with np.errstate(invalid="ignore"):
+        terms = np.where(reference > 0, reference * (log_reference - logs), 0)
+    return {
+        "total_variation": np.abs(r - reference).sum() / (2 * len(r)),
+        "kl": max(terms.sum() / len(r), 0),
+        "largest": np.abs(r - reference).max(),
+        "disagreement": (logs.argmax(axis=1) != log_reference.argmax(axis=1)).mean(),
+    }
+
+
+def bins_in_numpy(logs, labels):
+    known = labels >= 0
+    r, y = np.exp(logs[known]).ravel(), np.eye(logs.shape[1])[labels[known]].ravel()
+    bins = np.minimum((r * 10).astype(int), 9)
+    return [np.bincount(bins, weights=values, minlength=10) for values in (np.ones(len(r)), r, y)]
+
+
+@given(
+    n=st.integers(1, 60),
+    k=st.integers(1, 5),
+    sharpness=st.sampled_from([0.1, 1.0, 30.0, 3000.0]),
+    has_zeros=st.booleans(),
+    has_unknown=st.booleans(),
+    order=st.sampled_from("CF"),
+    seed=st.integers(0, 1000),
+)
+def test_one_pass_is_the_definition_in_numpy(n, k, sharpness, has_zeros, has_unknown, order, seed):
+    """Certain, impossible, tied and underflowing soft assignments, unlabelled data, either memory order."""
+    rng = np.random.default_rng(seed)
+    exponents = sharpness * rng.normal(size=(2, n, k)).round(1)
+    if has_zeros:
+        exponents[rng.random((2, n, k)) < 0.2] = -math.inf
+        exponents[..., 0] = 0
+    log_reference, logs = (
+        np.array(one - np.logaddexp.reduce(one, axis=1, keepdims=True), order=order) for one in exponents
+    )
+    labels = rng.integers(k, size=n)
+    if has_unknown:
+        labels[1:][rng.random(n - 1) < 0.3] = -1
+    scores, distance, bins = (
+        score_assignments(logs, labels),
+        assignment_distance(log_reference, logs),
+        reliability(logs, labels),
+    )
+    for found, expected in (
+        (scores, scores_in_numpy(logs, labels)),
+        (distance, distances_in_numpy(log_reference, logs)),
+    ):
+        for name, value in expected.items():
+            assert getattr(found, name) == pytest.approx(value, rel=1e-12, abs=1e-14), name
+    for found, value in zip(
+        (bins.counts, bins.assigned, bins.belonging), bins_in_numpy(logs, labels), strict=True
+    ):
+        assert found == pytest.approx(value, rel=1e-12, abs=1e-300)
+
+
+def test_what_would_leave_the_tables_is_refused():
+    with pytest.raises(ValueError, match="labels must be those of components"):
+        score_assignments(log(R), np.full(len(R), 3))
+    with pytest.raises(ValueError, match="must be numbers; got nan"):
+        reliability(np.full((2, 2), math.nan), np.array([0, 1]))
+
+
 PARTITIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60)
 
 

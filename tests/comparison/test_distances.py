@@ -7,6 +7,7 @@ import pytest
 from oracles import density_1d, grid_1d, random_mixture
 from scipy import stats
 
+from mixtures.comparison import distances
 from mixtures.comparison.distances import bayes_error, density_distances, separation
 from mixtures.model.data import simulate
 from mixtures.model.density import log_density
@@ -81,6 +82,23 @@ def test_univariate_mixtures_on_a_dense_grid(p, q):
     assert kl_divergence(p, q) != pytest.approx(
         kl_divergence(q, p), rel=1e-3
     )  # the control: it has a direction
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_compiled_sums_are_those_of_the_definition(seed):
+    """At the same nodes; a weight of 0 and components that are far apart, or narrow, included."""
+    rng = np.random.default_rng(seed)
+    k, d, spread = 1 + seed % 4, 1 + seed // 8, (0.3, 3, 3000)[seed % 3]
+    p, q = random_mixture(rng, k, d, spread=spread), random_mixture(rng, 2, d, spread=spread)
+    if k > 1:
+        p = NormalMixture(np.eye(k)[0], p.means, p.covariances)
+    nodes = distances._nodes(p, q)
+    log_p, log_q = log_density(p, nodes.x), log_density(q, nodes.x)
+    shares = np.exp(log_p + nodes.log_weights)
+    affinity = np.exp((log_p + log_q) / 2 + nodes.log_weights).sum()
+    terms = np.multiply(shares, log_p - log_q, where=shares > 0, out=np.zeros(len(shares)))
+    assert hellinger_distance(p, q) ** 2 == pytest.approx(max(1 - affinity, 0), abs=1e-12)
+    assert kl_divergence(p, q) == pytest.approx(max(terms.sum(), 0), rel=1e-12, abs=1e-12)
 
 
 def test_a_mixture_in_two_dimensions_on_a_grid():
