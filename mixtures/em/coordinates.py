@@ -144,13 +144,18 @@ def pack(theta: Theta, shape: Shape, vector: Array) -> None:
             place += 1
 
 
+def to_theta(mixture: NormalMixture, shape: Shape) -> Theta:
+    """Return the parameters that the kernel takes."""
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(mixture.weights)
+    factors = np.sqrt(mixture.covariances) if shape.d == 1 else np.linalg.cholesky(mixture.covariances)
+    return Theta(log_weights, mixture.means.copy(), factors, theta_is_full(shape))
+
+
 def to_vector(mixture: NormalMixture, shape: Shape) -> Array:
     """Return the vector of a mixture."""
     vector = np.empty(size_of(shape))
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(mixture.weights)
-    factors = np.linalg.cholesky(mixture.covariances)
-    pack(Theta(log_weights, mixture.means.copy(), factors, theta_is_full(shape)), shape, vector)
+    pack(to_theta(mixture, shape), shape, vector)
     return vector
 
 

@@ -80,7 +80,7 @@ def differentiate(data: Data, shape: Shape, theta: Theta, into: Derivatives) -> 
             _add_complete(block.joint[j], own[j], m, j, into)
         _share(block, data.weights[start : start + m], m)
         for j in range(k):
-            _spread_scores(block, own[j], shape, j, scores)
+            _spread_scores(block, own[j], shape, j, m, scores)
         _weight_scores(block, weights, m, scores)
         _add_outer(scores, m, into)
     _assemble_gradient(shape, weights, into)
@@ -94,16 +94,30 @@ def _own_scores(block: Block, shape: Shape, j: int, m: int, own: Array) -> None:
     d, z = shape.d, block.z[j]
     row = d
     for a in range(d):
-        own[a, :m] = z[a, :m]
+        _copy(own[a], z[a], m)
         first = a if not theta_is_full(shape) else 0
         for b in range(first, a + 1):
-            spread, left, right = own[row], z[a], z[b]
-            trace = 0.5 if a == b else 0.0
-            for i in range(m):
-                value = 0.5 * left[i] * right[i] - trace
-                spread[i] = value if shape.structure != SPHERICAL or a == 0 else spread[i] + value
+            is_summed = shape.structure == SPHERICAL and a > 0
+            _add_product(own[row], z[a], z[b], 0.5 if a == b else 0.0, m, is_summed)
             if shape.structure != SPHERICAL:
                 row += 1
+
+
+@compiled
+def _copy(target: Array, source: Array, m: int) -> None:
+    for i in range(m):
+        target[i] = source[i]
+
+
+@compiled
+def _add_product(spread: Array, left: Array, right: Array, trace: float, m: int, is_summed: bool) -> None:
+    """Fill in left right / 2 - trace, or add it."""
+    if is_summed:
+        for i in range(m):
+            spread[i] += 0.5 * left[i] * right[i] - trace
+    else:
+        for i in range(m):
+            spread[i] = 0.5 * left[i] * right[i] - trace
 
 
 @compiled_sums
@@ -142,16 +156,16 @@ def _share(block: Block, counts: Array, m: int) -> None:
 
 
 @compiled
-def _spread_scores(block: Block, own: Array, shape: Shape, j: int, scores: Array) -> None:
+def _spread_scores(block: Block, own: Array, shape: Shape, j: int, m: int, scores: Array) -> None:
     """A component's part of each observation's score."""
     r = block.joint[j]
     for a in range(len(own)):
         row, source = scores[place_of(shape, j, a)], own[a]
         if shape.structure == TIED and a >= shape.d and j > 0:
-            for i in range(len(r)):
+            for i in range(m):
                 row[i] += r[i] * source[i]
         else:
-            for i in range(len(r)):
+            for i in range(m):
                 row[i] = r[i] * source[i]
 
 
@@ -231,8 +245,9 @@ def _assemble_hessian(shape: Shape, weights: Array, into: Derivatives) -> None:
             for j in range(k):
                 between += counts[j] * ((j == a) - weights[a]) * ((j == b) - weights[b])
             hessian[a, b] += between - total * (weights[a] * (a == b) - weights[a] * weights[b])
+    basis, own_hessian = _basis(shape), np.empty((q, q))
     for j in range(k):
-        own_hessian = _own_hessian(shape, j, into)
+        _fill_own_hessian(shape, j, into, basis, own_hessian)
         for a in range(q):
             row = place_of(shape, j, a)
             for b in range(k - 1):
@@ -245,16 +260,15 @@ def _assemble_hessian(shape: Shape, weights: Array, into: Derivatives) -> None:
 
 
 @compiled
-def _own_hessian(shape: Shape, j: int, into: Derivatives) -> Array:
-    """Complete-data Hessian of a component's own coordinates, weighted by responsibilities.
+def _fill_own_hessian(shape: Shape, j: int, into: Derivatives, basis: Array, hessian: Array) -> None:
+    """Fill the complete-data Hessian of a component's own coordinates, weighted by responsibilities.
 
     With M1 = sum r z and M2 = sum r z z': -N I for the means, -B M1 between mean and spread B, and
     N tr(B C) / 2 - tr(B C M2) between spreads B and C, the mean of both orders.
     """
     d, q = shape.d, into.complete.shape[1]
     count = into.counts[j]
-    basis = _basis(shape)
-    hessian = np.zeros((q, q))
+    hessian[:] = 0.0
     second = into.products[j, :d, :d]
     for a in range(d):
         hessian[a, a] = -count
@@ -273,7 +287,6 @@ def _own_hessian(shape: Shape, j: int, into: Derivatives) -> Array:
                     for f in range(d):
                         curved += basis[a - d, c, e] * basis[b - d, c, f] * second[max(e, f), min(e, f)]
             hessian[a, b] = count * trace / 2 - curved
-    return hessian
 
 
 @compiled
@@ -298,8 +311,7 @@ def move(theta: Theta, shape: Shape, step: Array) -> bool:
 
     Weights w exp(a), means mu + L m, factors L R with R R' = (I + S / 2)^2.
     """
-    k, d = shape.k, shape.d
-    basis = _basis(shape)
+    k, d, is_full = shape.k, shape.d, theta_is_full(shape)
     for j in range(k):
         if j < k - 1:
             theta.log_weights[j] += step[j]
@@ -312,15 +324,28 @@ def move(theta: Theta, shape: Shape, step: Array) -> bool:
     for j in range(k):
         if shape.structure == TIED and j > 0:
             theta.factors[j] = theta.factors[0]
-        elif not _move_factor(theta.factors[j], shape, basis, j, step):
+        elif is_full and not _move_factor(theta.factors[j], shape, j, step):
+            return False
+        elif not is_full and not _scale_factor(theta.factors[j], shape, j, step):
             return False
     return True
 
 
 @compiled
-def _move_factor(factor: Array, shape: Shape, basis: Array, j: int, step: Array) -> bool:
+def _scale_factor(factor: Array, shape: Shape, j: int, step: Array) -> bool:
+    for a in range(shape.d):
+        root = 1.0 + 0.5 * step[place_of(shape, j, shape.d + (0 if shape.structure == SPHERICAL else a))]
+        if root == 0:
+            return False
+        factor[a, a] *= abs(root)
+    return True
+
+
+@compiled
+def _move_factor(factor: Array, shape: Shape, j: int, step: Array) -> bool:
     d = shape.d
     half = np.eye(d)
+    basis = _basis(shape)
     for s in range(len(basis)):
         half += 0.5 * step[place_of(shape, j, d + s)] * basis[s]
     root = np.zeros((d, d))
@@ -330,5 +355,5 @@ def _move_factor(factor: Array, shape: Shape, basis: Array, j: int, step: Array)
                 root[a, b] += half[a, c] * half[c, b]
     if not factorise(root):
         return False
-    multiply_lower(factor.copy(), root, theta_is_full(shape), factor)
+    multiply_lower(factor.copy(), root, True, factor)
     return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mixtures.em.coordinates import to_vector
 from mixtures.em.details import details_of, judge, say_collapse, warnings_of
 from mixtures.em.information import certify
 from mixtures.em.loop import Run
@@ -134,16 +135,16 @@ class EM:
         return self._report(search, observations, modes)
 
     def _search(self, search: Search, scale: Scale, rng: np.random.Generator) -> Modes:
-        spec, z = search.spec, search.x
+        z = search.x
         if isinstance(self.start, NormalMixture):
-            return search.from_starts([scale.standardise_mixture(self.start)])
+            return search.from_starts([to_vector(scale.standardise_mixture(self.start), search.shape)])
         n_starts = self.n_starts or _N_STARTS
         kinds = (
             _default_kinds(z.shape[1], n_starts)
             if self.start is None
             else _cycle(_as_starts(self.start), n_starts)
         )
-        starts = [draw_start(kind, z, spec.n_components, spec.covariance, rng) for kind in kinds]
+        starts = [draw_start(kind, z, search.shape, rng) for kind in kinds]
         n_kept = n_starts - len(kinds)
         return search.from_starts(starts, search.shortlist(n_kept, rng) if n_kept else None)
 

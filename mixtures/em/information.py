@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixtures.em.coordinates import empty_theta, shape_of, to_vector, unpack
+from mixtures.em.coordinates import shape_of, to_theta
 from mixtures.em.curvature import differentiate, empty_derivatives
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array
@@ -76,9 +76,8 @@ class Certificate:
 def certify(mixture: NormalMixture, x: Array, covariance: Covariance) -> Certificate:
     """Certify a solution for observations (n, d)."""
     shape = shape_of(MixtureSpec(mixture.n_components, covariance), mixture.n_dims)
-    theta, derivatives = empty_theta(shape), empty_derivatives(shape)
-    unpack(to_vector(mixture, shape), shape, theta)
-    differentiate(as_data(x), shape, theta, derivatives)
+    derivatives = empty_derivatives(shape)
+    differentiate(as_data(x), shape, to_theta(mixture, shape), derivatives)
     eigenvalues, directions = np.linalg.eigh(-derivatives.hessian)
     if eigenvalues[0] <= _ROUNDING * eigenvalues[-1]:
         return Certificate(np.inf, False)

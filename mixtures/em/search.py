@@ -22,7 +22,6 @@ from mixtures.em.starts import condense, random_vectors
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array, freeze
 from mixtures.model.kernel import Data, as_data
-from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
 
@@ -147,9 +146,9 @@ class Search:
         longer = climb_all(data, self.shape, starts, _LONGER)
         return Shortlist(self._choose(longer, n_kept), len(vectors), int(np.isnan(heights).sum()))
 
-    def from_starts(self, starts: Sequence[NormalMixture], shortlist: Shortlist | None = None) -> Modes:
-        """Find the modes that starts lead to, those of a shortlist before the others."""
-        own = self._starts([to_vector(start, self.shape) for start in starts], _PATIENCE)
+    def from_starts(self, starts: Sequence[Array], shortlist: Shortlist | None = None) -> Modes:
+        """Find the modes that starts, vectors, lead to, those of a shortlist before the others."""
+        own = self._starts(starts, _PATIENCE)
         if shortlist is None:
             return self._sort_out(self._climb(own))
         listed = self._starts(shortlist.vectors, _AT_A_MODE)

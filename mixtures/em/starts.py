@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import numpy as np
 
-from mixtures.em.coordinates import TIED, Shape, n_spreads, shape_of, theta_is_full, to_mixture
-from mixtures.em.steps import m_step
+from mixtures.em.coordinates import TIED, Shape, empty_theta, n_spreads, pack, size_of, theta_is_full
+from mixtures.em.mapping import pool, take_root
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.compiled import compiled
 from mixtures.model.kernel import UNWEIGHTED, as_data
-from mixtures.model.mixture import NormalMixture
-from mixtures.model.spec import Covariance, MixtureSpec
 
 _SMALLEST_SD = 1 / 20  # as narrow as a component can be that is small and not yet a sliver
+_SMALLEST_POOLED_SD = 1e-3  # less and there are as many clusters as distinct points
 _LLOYD_ITERATIONS = 10  # a start need not be a solution of k-means, only near one
 
 
@@ -27,25 +27,17 @@ class Start(StrEnum):
     QUANTILES = "quantiles"
 
 
-def draw_start(
-    start: Start, x: Array, k: int, covariance: Covariance, rng: np.random.Generator
-) -> NormalMixture:
-    """Draw a start of the given kind for standardised observations (n, d)."""
+def draw_start(start: Start, x: Array, shape: Shape, rng: np.random.Generator) -> Array:
+    """Draw the vector of a start of the given kind for standardised observations (n, d)."""
     match start:
         case Start.RANDOM_PARAMETERS:
-            return random_parameters(x, k, covariance, rng)
+            return random_vectors(x, shape, 1, rng)[0]
         case Start.RANDOM_RESPONSIBILITIES:
-            return random_responsibilities(x, k, covariance, rng)
+            return from_responsibilities(as_data(x).x, shape, rng.dirichlet(np.ones(shape.k), size=len(x)))
         case Start.KMEANS:
-            return kmeans_plus_plus(x, k, covariance, rng)
+            return kmeans_plus_plus(x, shape, rng)
         case Start.QUANTILES:
-            return quantiles(x, k, covariance)
-
-
-def random_parameters(x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
-    """Draw one of `random_vectors`, as a mixture."""
-    shape = shape_of(MixtureSpec(k, covariance), x.shape[1])
-    return to_mixture(random_vectors(x, shape, 1, rng)[0], shape)
+            return quantiles(x, shape)
 
 
 def random_vectors(x: Array, shape: Shape, n: int, rng: np.random.Generator) -> Array:
@@ -92,21 +84,47 @@ def condense(x: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     return (np.add.reduceat(np.sort(x[:, 0]), ends[:-1]) / counts)[:, None], counts
 
 
-def random_responsibilities(
-    x: Array, k: int, covariance: Covariance, rng: np.random.Generator
-) -> NormalMixture:
-    """Soft assignments uniform over the simplex, and the parameters that the M-step makes of them."""
-    return m_step(covariance, x, rng.dirichlet(np.ones(k), size=len(x)))
+@compiled
+def from_responsibilities(x: Array, shape: Shape, responsibilities: Array) -> Array:
+    """Vector of what the M-step makes of soft assignments (n, k); NaN where a covariance is singular."""
+    k, d = shape.k, shape.d
+    theta, scatters = empty_theta(shape), np.zeros((k, d, d))
+    weights = responsibilities.sum(axis=0) / len(x)
+    theta.means[:] = 0.0
+    for i in range(len(x)):
+        for j in range(k):
+            for a in range(d):
+                theta.means[j, a] += responsibilities[i, j] * x[i, a] / (weights[j] * len(x))
+    for i in range(len(x)):
+        for j in range(k):
+            share = responsibilities[i, j] / (weights[j] * len(x))
+            _add_scatter(x[i], theta.means[j], share, scatters[j])
+    if shape.structure == TIED:
+        pool(scatters, weights)
+    is_sound = True
+    for j in range(k):
+        is_sound = take_root(scatters[j], shape) and is_sound
+        theta.log_weights[j] = math.log(weights[j])
+    theta.factors[:] = scatters
+    vector = np.full(size_of(shape), np.nan)
+    if is_sound:
+        pack(theta, shape, vector)
+    return vector
 
 
-def kmeans_plus_plus(x: Array, k: int, covariance: Covariance, rng: np.random.Generator) -> NormalMixture:
-    """Centres by k-means++ (Arthur & Vassilvitskii 2007) and a few steps of k-means.
+@compiled
+def _add_scatter(observation: Array, centre: Array, share: float, scatter: Array) -> None:
+    for a in range(len(centre)):
+        for b in range(a + 1):
+            scatter[a, b] += share * (observation[a] - centre[a]) * (observation[b] - centre[b])
 
-    All components begin with the pooled covariance within clusters, since a cluster may hold a single point.
-    """
-    centres, groups = x[rng.integers(len(x), size=k)], np.empty(len(x), dtype=np.int64)
-    k_means(as_data(x).x, centres, rng.random(k), groups)
-    return _from_clusters(x, groups, centres, covariance)
+
+def kmeans_plus_plus(x: Array, shape: Shape, rng: np.random.Generator) -> Array:
+    """Centres by k-means++ (Arthur & Vassilvitskii 2007) and a few steps of k-means."""
+    centres, groups = x[rng.integers(len(x), size=shape.k)], np.empty(len(x), dtype=np.int64)
+    observations = as_data(x).x
+    k_means(observations, centres, rng.random(shape.k), groups)
+    return from_clusters(observations, shape, groups, centres)
 
 
 @compiled
@@ -124,14 +142,7 @@ def k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None:
         centres[j] = x[min(np.searchsorted(running, uniform[j] * running[-1]), len(x) - 1)]
     for _ in range(_LLOYD_ITERATIONS):
         _group(x, centres, groups)
-        counts, sums = np.zeros(len(centres)), np.zeros_like(centres)
-        for i in range(len(x)):
-            counts[groups[i]] += 1
-            for a in range(x.shape[1]):
-                sums[groups[i], a] += x[i, a]
-        for j in range(len(centres)):
-            if counts[j] > 0:
-                centres[j] = sums[j] / counts[j]
+        _average(x, groups, centres)
     _group(x, centres, groups)
 
 
@@ -154,19 +165,47 @@ def _squared_distance(x: Array, i: int, centres: Array, j: int) -> float:
     return total
 
 
-def quantiles(x: Array, k: int, covariance: Covariance) -> NormalMixture:
+@compiled
+def _average(x: Array, groups: Integers, centres: Array) -> None:
+    """Replace the centre of each group that is not empty by its mean."""
+    counts, sums = np.zeros(len(centres)), np.zeros_like(centres)
+    for i in range(len(x)):
+        counts[groups[i]] += 1
+        for a in range(x.shape[1]):
+            sums[groups[i], a] += x[i, a]
+    for j in range(len(centres)):
+        if counts[j] > 0:
+            centres[j] = sums[j] / counts[j]
+
+
+def quantiles(x: Array, shape: Shape) -> Array:
     """Cut the sorted observations, univariate, into k groups of equal size; nothing is random."""
-    groups = np.empty(len(x), dtype=np.int64)
-    groups[np.argsort(x[:, 0], kind="stable")] = np.arange(len(x)) * k // len(x)
-    centres = np.array([x[groups == j].mean(axis=0) for j in range(k)])
-    return _from_clusters(x, groups, centres, covariance)
+    groups, centres = np.empty(len(x), dtype=np.int64), np.empty((shape.k, 1))
+    groups[np.argsort(x[:, 0], kind="stable")] = np.arange(len(x)) * shape.k // len(x)
+    observations = as_data(x).x
+    _average(observations, groups, centres)
+    return from_clusters(observations, shape, groups, centres)
 
 
-def _from_clusters(x: Array, groups: np.ndarray, centres: Array, covariance: Covariance) -> NormalMixture:
-    k, d = centres.shape
-    sizes = np.bincount(groups, minlength=k) + 1.0  # an empty cluster still gets a weight
-    within = x - centres[groups]
-    pooled = m_step(covariance, within, np.ones((len(x), 1))).covariances[0]
-    if np.linalg.eigvalsh(pooled)[0] < 1e-6:  # as many clusters as distinct points
-        pooled = np.eye(d) / k**2
-    return NormalMixture.unchecked(sizes / sizes.sum(), centres, np.repeat(pooled[None], k, axis=0))
+@compiled
+def from_clusters(x: Array, shape: Shape, groups: Integers, centres: Array) -> Array:
+    """Vector of components around centres, each with the pooled covariance within clusters.
+
+    Pooled since a cluster may hold a single point.
+    """
+    k, d = shape.k, shape.d
+    theta, pooled = empty_theta(shape), np.zeros((d, d))
+    sizes = np.ones(k)  # an empty cluster still gets a weight
+    for i in range(len(x)):
+        sizes[groups[i]] += 1
+        _add_scatter(x[i], centres[groups[i]], 1 / len(x), pooled)
+    is_sound = take_root(pooled, shape)
+    for a in range(d):
+        is_sound = is_sound and pooled[a, a] > _SMALLEST_POOLED_SD
+    for j in range(k):
+        theta.log_weights[j] = math.log(sizes[j] / (len(x) + k))
+        theta.means[j] = centres[j]
+        theta.factors[j] = pooled if is_sound else np.eye(d) / k
+    vector = np.empty(size_of(shape))
+    pack(theta, shape, vector)
+    return vector

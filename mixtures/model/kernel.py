@@ -30,9 +30,9 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance
 
 _CHUNK = 16_384  # observations that a thread takes at a time: 0.1 ms of work
-_BLOCK = 512  # at most; a product of as many numbers up to k must not overflow
+_BLOCK = 528  # at most; a product of as many numbers up to k must not overflow; rows of 2^9 would fight for the cache
 _LARGEST_EXPONENT = 1000  # ... in base 2
-_CACHE = 4096  # numbers that a block may keep in the fastest cache
+_CACHE = 4224  # numbers that a block may keep in the fastest cache
 _LANES = 16  # a block is a multiple of what the processor takes at once
 
 _LOG_TWO_PI = math.log(2 * math.pi)

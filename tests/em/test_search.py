@@ -5,7 +5,7 @@ import pytest
 from oracles import STRUCTURES, random_mixture
 from references import galaxies
 
-from mixtures.em.coordinates import to_mixture, to_vector
+from mixtures.em.coordinates import to_mixture
 from mixtures.em.modes import SliverRule
 from mixtures.em.search import Acceleration, Search, Shortlist
 from mixtures.em.starts import Start, condense, draw_start, random_vectors
@@ -26,8 +26,7 @@ def search_for(x, k, covariance="full", acceleration="squarem", max_iter=10_000)
 
 def starts_for(search, n, seed, kind=Start.RANDOM_PARAMETERS):
     rng = np.random.default_rng(seed)
-    spec = search.spec
-    return [draw_start(kind, search.x, spec.n_components, spec.covariance, rng) for _ in range(n)]
+    return [draw_start(kind, search.x, search.shape, rng) for _ in range(n)]
 
 
 @pytest.mark.parametrize("acceleration", ["squarem", "anderson"])
@@ -107,7 +106,7 @@ def test_the_likeliest_spurious_mode_takes_the_last_place():
 def test_starts_of_a_shortlist_come_first():
     search = search_for(galaxies(), 3)
     start = starts_for(search, 1, 5)
-    listed = Shortlist(np.array([to_vector(one, search.shape) for one in starts_for(search, 2, 6)]))
+    listed = Shortlist(np.array(starts_for(search, 2, 6)))
     together = search.from_starts(start, listed)
     alone = search.from_starts(start)
     assert len(together.log_likelihoods) == 3
