@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,34 +36,6 @@ class AssignmentDistance:
     disagreement: float
 
 
-@dataclass(frozen=True, slots=True)
-class AssignmentScores:
-    """How good soft assignments are against known components, aligned.
-
-    Attributes
-    ----------
-    log_score : float
-        -mean_i log r_{i, label_i}, in nats; infinite where a label was given probability 0.
-    n_infinite : int
-        Number of observations whose label was given probability 0.
-    brier : float
-        mean_i sum_j (r_ij - y_ij)^2, in [0, 2].
-    error_rate : float
-        Share of hard assignments that are wrong.
-    adjusted_rand_index : float
-        Agreement of the two partitions beyond chance; needs no labels (Hubert & Arabie 1985).
-    calibration_error : float
-        Expected calibration error over 10 bins of equal count; biased upward.
-    """
-
-    log_score: float
-    n_infinite: int
-    brier: float
-    error_rate: float
-    adjusted_rand_index: float
-    calibration_error: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
     """Soft assignments of all components, gathered in ten bins of equal width, [0, .1), ..., [.9, 1].
@@ -83,6 +55,37 @@ class Reliability:
     belonging: Integers
 
 
+@dataclass(frozen=True, slots=True)
+class AssignmentScores:
+    """How good soft assignments are against known components, aligned.
+
+    Attributes
+    ----------
+    log_score : float
+        -mean_i log r_{i, label_i}, in nats; infinite where a label was given probability 0.
+    n_infinite : int
+        Number of observations whose label was given probability 0.
+    brier : float
+        mean_i sum_j (r_ij - y_ij)^2, in [0, 2].
+    error_rate : float
+        Share of hard assignments that are wrong.
+    adjusted_rand_index : float
+        Agreement of the two partitions beyond chance; needs no labels (Hubert & Arabie 1985).
+    calibration_error : float
+        Expected calibration error over 10 bins of equal count; biased upward.
+    reliability : Reliability
+        The soft assignments in bins of equal width, to be added over data sets.
+    """
+
+    log_score: float
+    n_infinite: int
+    brier: float
+    error_rate: float
+    adjusted_rand_index: float
+    calibration_error: float
+    reliability: Reliability = field(compare=False)  # its arrays have no one truth value
+
+
 def assignment_distance(log_reference: Array, log_responsibilities: Array) -> AssignmentDistance:
     """Distance of soft assignments (n, k) from reference ones, both given as logarithms.
 
@@ -99,12 +102,18 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
     """Score soft assignments, given as logarithms (n, k), against known components (n,).
 
     Logarithms, so that a probability too small for a float still has a finite score. Observations
-    whose label is -1 are left out; ValueError if a label names no component.
+    whose label is -1 are left out.
+
+    Raises
+    ------
+    ValueError
+        If a label names no component, or a soft assignment is not a number.
     """
     logs, labels = _known(log_responsibilities, labels)
     (n, k), r = logs.shape, np.empty(logs.shape)
-    table = np.zeros((k, k), dtype=np.int64)
-    log_score, n_infinite, brier = _score(logs, labels, r, table)
+    table = np.zeros((k, k), np.int64)
+    bins = np.zeros(N_BINS, np.int64), np.zeros(N_BINS), np.zeros(N_BINS, np.int64)
+    log_score, n_infinite, brier = _score(logs, labels, r, table, bins)
     return AssignmentScores(
         log_score=log_score / n,
         n_infinite=n_infinite,
@@ -112,18 +121,8 @@ def score_assignments(log_responsibilities: Array, labels: Integers) -> Assignme
         error_rate=(n - int(table.trace())) / n,
         adjusted_rand_index=_rand_index(table),
         calibration_error=calibration_error(r, labels),
+        reliability=Reliability(*bins),
     )
-
-
-def reliability(log_responsibilities: Array, labels: Integers) -> Reliability:
-    """Gather soft assignments, given as logarithms (n, k), in ten bins, with how many came true.
-
-    Observations whose label is -1 are left out; ValueError if a soft assignment is not a number.
-    """
-    counts, belonging = np.zeros((2, N_BINS), dtype=np.int64)
-    bins = Reliability(counts, np.zeros(N_BINS), belonging)
-    _gather(*_known(log_responsibilities, labels), counts, bins.assigned, belonging)
-    return bins
 
 
 def calibration_error(responsibilities: Array, labels: Integers) -> float:
@@ -201,40 +200,40 @@ def _distance(log_reference: Array, logs: Array) -> tuple[float, float, float, i
 
 
 @compiled
-def _score(logs: Array, labels: Integers, r: Array, table: Integers) -> tuple[float, int, float]:
+def _score(
+    logs: Array,
+    labels: Integers,
+    r: Array,
+    table: Integers,
+    bins: tuple[Integers, Array, Integers],
+) -> tuple[float, int, float]:
     """Sum of -log r at the labels, how many of those are infinite, and the sum of (r - y)^2.
 
     Fills `r` (n, k), the soft assignments, and adds to `table` (k, k), which counts labels by hard
-    assignments.
+    assignments, and to the counts, sums and hits of the `bins` of a `Reliability`.
     """
+    k, (counts, assigned, belonging) = logs.shape[1], bins
     log_score, n_infinite, brier = 0.0, 0, 0.0
     for i in range(len(logs)):
-        hard = 0
-        for j in range(logs.shape[1]):
-            r[i, j] = math.exp(logs[i, j])
-            brier += (r[i, j] - (labels[i] == j)) ** 2
-            if r[i, j] > r[i, hard]:
-                hard = j
-        if labels[i] >= logs.shape[1]:
+        hard, label = 0, labels[i]
+        if label >= k:
             raise ValueError("labels must be those of components")
-        table[labels[i], hard] += 1
-        log_score -= logs[i, labels[i]]
-        n_infinite += logs[i, labels[i]] == -np.inf
-    return log_score, n_infinite, brier
-
-
-@compiled
-def _gather(logs: Array, labels: Integers, counts: Integers, assigned: Array, belonging: Integers) -> None:
-    """Add soft assignments to the bins of a `Reliability`."""
-    for i in range(len(logs)):
-        for j in range(logs.shape[1]):
-            r = math.exp(logs[i, j])
-            if math.isnan(r):
+        for j in range(k):
+            p = math.exp(logs[i, j])
+            if math.isnan(p):
                 raise ValueError("soft assignments must be numbers; got nan")
-            b = min(int(r * N_BINS), N_BINS - 1)
+            r[i, j] = p
+            brier += (p - (label == j)) ** 2
+            if p > r[i, hard]:
+                hard = j
+            b = min(int(p * N_BINS), N_BINS - 1)
             counts[b] += 1
-            assigned[b] += r
-            belonging[b] += labels[i] == j
+            assigned[b] += p
+            belonging[b] += label == j
+        table[label, hard] += 1
+        log_score -= logs[i, label]
+        n_infinite += logs[i, label] == -np.inf
+    return log_score, n_infinite, brier
 
 
 @compiled

@@ -57,7 +57,7 @@ def density_distances(p: NormalMixture, q: NormalMixture) -> DensityDistances:
     of p and q otherwise (error about 0.002).
     """
     nodes = _nodes(p, q)
-    affinity, divergence = _integrals(nodes.x, nodes.log_weights, _theta(p), _theta(q))
+    affinity, divergence = _integrals(nodes.x, nodes.log_weights, _theta_of_truth(p), _theta(q))
     return DensityDistances(hellinger=math.sqrt(min(max(1 - affinity, 0.0), 1.0)), kl=max(divergence, 0.0))
 
 
@@ -92,6 +92,9 @@ def _theta(mixture: NormalMixture) -> Theta:
     )
 
 
+_theta_of_truth = _of_truths(_theta)
+
+
 @compiled
 def _integrals(x: Array, log_weights: Array, p: Theta, q: Theta) -> tuple[float, float]:
     """Integrals of sqrt(p q) and of p log(p / q), as sums over nodes."""
@@ -124,7 +127,7 @@ def _nodes(p: NormalMixture, q: NormalMixture) -> _Nodes:
 
 def _panels(p: NormalMixture, q: NormalMixture) -> _Nodes:
     """Gauss-Legendre nodes on panels that end at so many sds from each mean, and where components cross."""
-    ends = np.sort(np.concatenate([*((m.means + m.sds * _ENDS).ravel() for m in (p, q)), _crossings(p)]))
+    ends = np.sort(np.concatenate([_ends_of_truth(p), _ends(q)]))
     points, log_weights = _legendre_rule(_POINTS_PER_PANEL)
     half = np.diff(ends)[:, None] / 2
     middle = (ends[:-1] + ends[1:])[:, None] / 2
@@ -139,7 +142,16 @@ def _legendre_rule(n_points: int) -> tuple[Array, Array]:
     return points, np.log(weights)
 
 
+def _ends(mixture: NormalMixture) -> Array:
+    """Where panels end because of the means and standard deviations of a mixture."""
+    return (mixture.means + mixture.sds * _ENDS).ravel()
+
+
 @_of_truths
+def _ends_of_truth(mixture: NormalMixture) -> Array:
+    return freeze(np.concatenate([_ends(mixture), _crossings(mixture)]))
+
+
 def _crossings(mixture: NormalMixture) -> Array:
     """Points where the weighted densities of two univariate components are equal: a x^2 + b x + c = 0."""
     w, v = mixture.weights, mixture.variances[:, 0]
@@ -154,7 +166,7 @@ def _crossings(mixture: NormalMixture) -> Array:
             b = 2 * (m[i] / v[i] - m[j] / v[j])
             c = m[j] ** 2 / v[j] - m[i] ** 2 / v[i] + 2 * math.log(w[i] / w[j]) + math.log(v[j] / v[i])
             roots.extend(root.real for root in np.roots([a, b, c]) if abs(root.imag) < 1e-12)
-    return freeze(origin + np.array(roots))
+    return origin + np.array(roots)
 
 
 def _quasi_random(p: NormalMixture, q: NormalMixture) -> _Nodes:

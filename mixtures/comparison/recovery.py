@@ -8,9 +8,7 @@ from typing import Self
 from mixtures.comparison.assignments import (
     AssignmentDistance,
     AssignmentScores,
-    Reliability,
     assignment_distance,
-    reliability,
     score_assignments,
 )
 from mixtures.comparison.distances import bayes_error, density_distances
@@ -35,8 +33,6 @@ class Oracle:
         Logarithms of the soft assignments at the truth.
     scores : AssignmentScores or None
         Their scores against the true components; None without labels.
-    reliability : Reliability or None
-        The same soft assignments in bins.
     bayes_error : float
         Error rate of the best possible hard assignment.
     """
@@ -45,7 +41,6 @@ class Oracle:
     labels: Integers | None
     log_responsibilities: Array
     scores: AssignmentScores | None
-    reliability: Reliability | None
     bayes_error: float
 
     @classmethod
@@ -57,7 +52,6 @@ class Oracle:
             labels=labels,
             log_responsibilities=soft,
             scores=None if labels is None else score_assignments(soft, labels),
-            reliability=None if labels is None else reliability(soft, labels),
             bayes_error=bayes_error(truth),
         )
 
@@ -82,8 +76,6 @@ class Recovery:
     scores, oracle_scores : AssignmentScores or None
         Scores of the soft assignments, and of the oracle's, against the true components; None
         without labels.
-    reliability : Reliability or None
-        The same soft assignments in bins, to be added over replicates.
     bayes_error : float
         Error rate of the best possible hard assignment.
     """
@@ -96,7 +88,6 @@ class Recovery:
     to_oracle: AssignmentDistance
     scores: AssignmentScores | None
     oracle_scores: AssignmentScores | None
-    reliability: Reliability | None
     bayes_error: float
 
 
@@ -167,7 +158,6 @@ def _measure(oracle: Oracle, fit: Fit, alignment: Alignment) -> Recovery:
         to_oracle=assignment_distance(oracle.log_responsibilities, soft),
         scores=None if labels is None else score_assignments(soft, labels),
         oracle_scores=oracle.scores,
-        reliability=None if labels is None else reliability(soft, labels),
         bayes_error=oracle.bayes_error,
     )
 

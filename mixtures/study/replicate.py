@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.comparison.assignments import AssignmentScores, Reliability
+from mixtures.comparison.assignments import AssignmentScores
 from mixtures.comparison.recovery import Oracle, Recovery, agree, recover
 from mixtures.model.arrays import Array
 from mixtures.model.data import Dataset, simulate
@@ -111,7 +111,7 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
     if recovery is None:
         return
     rows.parameters.extend(_parameters(key, replicate, recovery))
-    rows.reliability.extend(_reliability(key, replicate, recovery.reliability))
+    rows.reliability.extend(_reliability(key, replicate, recovery.scores))
     if replicate.index < _N_EXAMPLES and recovery.fit.responsibilities is not None:
         rows.examples.extend(_examples(key, replicate, recovery.fit.responsibilities))
 
@@ -119,7 +119,7 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
 def record_oracle(rows: Rows, replicate: Replicate) -> None:
     """Add the soft assignments at the true parameters: in bins, and one by one for an example."""
     oracle = replicate.oracle
-    rows.reliability.extend(_reliability(ORACLE, replicate, oracle.reliability))
+    rows.reliability.extend(_reliability(ORACLE, replicate, oracle.scores))
     if replicate.index < _N_EXAMPLES:
         rows.examples.extend(_examples(ORACLE, replicate, np.exp(oracle.log_responsibilities)))
 
@@ -226,9 +226,10 @@ def _parameters(key: str, replicate: Replicate, recovery: Recovery) -> Iterable[
             )
 
 
-def _reliability(key: str, replicate: Replicate, bins: Reliability | None) -> Iterable[ReliabilityRow]:
-    if bins is None:
+def _reliability(key: str, replicate: Replicate, scores: AssignmentScores | None) -> Iterable[ReliabilityRow]:
+    if scores is None:
         return
+    bins = scores.reliability
     columns = bins.counts.tolist(), bins.assigned.tolist(), bins.belonging.tolist()
     for index, (count, assigned, belonging) in enumerate(zip(*columns, strict=True)):
         if count:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from mixtures.comparison.assignments import (
     calibration_error,
     contingency,
     error_after_best_mapping,
-    reliability,
     score_assignments,
 )
 
@@ -86,10 +86,11 @@ def test_unknown_labels_are_left_out():
     labels = LABELS.copy()
     labels[::3] = -1
     known = labels >= 0
-    assert score_assignments(log(R), labels) == score_assignments(log(R[known]), labels[known])
-    gaps, whole = reliability(log(R), labels), reliability(log(R[known]), labels[known])
-    assert np.array_equal(gaps.counts, whole.counts)
-    assert gaps.counts.sum() == 3 * known.sum()
+    scores, whole = score_assignments(log(R), labels), score_assignments(log(R[known]), labels[known])
+    assert scores == whole
+    for field in fields(scores.reliability):
+        assert np.array_equal(getattr(scores.reliability, field.name), getattr(whole.reliability, field.name))
+    assert scores.reliability.counts.sum() == 3 * known.sum()
 
 
 def draws_from(r, rng):
@@ -105,7 +106,7 @@ def test_true_probabilities_are_calibrated_and_overconfident_ones_are_not():
     sharper = r**2 / (r**2).sum(axis=1, keepdims=True)
 
     def worst(soft):
-        bins = reliability(log(soft), labels)
+        bins = score_assignments(log(soft), labels).reliability
         share = bins.assigned / bins.counts
         return (np.abs(bins.belonging - bins.assigned) / np.sqrt(bins.counts * share * (1 - share))).max()
 
@@ -146,7 +147,7 @@ def sum_of_bins(r, labels):
 
 
 def test_bins_of_equal_width_by_loops():
-    bins = reliability(log(R), LABELS)
+    bins = score_assignments(log(R), LABELS).reliability
     for b in range(10):
         inside = [
             (R[i, j], LABELS[i] == j) for i in range(50) for j in range(3) if min(int(R[i, j] * 10), 9) == b
@@ -154,7 +155,7 @@ def test_bins_of_equal_width_by_loops():
         assert bins.counts[b] == len(inside)
         assert bins.assigned[b] == pytest.approx(sum(p for p, _ in inside))
         assert bins.belonging[b] == sum(hit for _, hit in inside)
-    ends = reliability(np.array([[0.0, -math.inf]]), np.array([0]))
+    ends = score_assignments(np.array([[0.0, -math.inf]]), np.array([0])).reliability
     assert ends.counts.tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
     assert ends.belonging.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 
@@ -218,11 +219,8 @@ def test_one_pass_is_the_definition_in_numpy(n, k, sharpness, has_zeros, has_unk
     labels = rng.integers(k, size=n)
     if has_unknown:
         labels[1:][rng.random(n - 1) < 0.3] = -1
-    scores, distance, bins = (
-        score_assignments(logs, labels),
-        assignment_distance(log_reference, logs),
-        reliability(logs, labels),
-    )
+    scores, distance = score_assignments(logs, labels), assignment_distance(log_reference, logs)
+    bins = scores.reliability
     for found, expected in (
         (scores, scores_in_numpy(logs, labels)),
         (distance, distances_in_numpy(log_reference, logs)),
@@ -239,7 +237,7 @@ def test_what_would_leave_the_tables_is_refused():
     with pytest.raises(ValueError, match="labels must be those of components"):
         score_assignments(log(R), np.full(len(R), 3))
     with pytest.raises(ValueError, match="must be numbers; got nan"):
-        reliability(np.full((2, 2), math.nan), np.array([0, 1]))
+        score_assignments(np.full((2, 2), math.nan), np.array([0, 1]))
 
 
 PARTITIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60)
