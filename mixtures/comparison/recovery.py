@@ -62,12 +62,11 @@ class Recovery:
 
     Attributes
     ----------
+    truth : NormalMixture
     fit : Fit
         The fit with its components in the truth's order.
     alignment : Alignment
         How they were matched.
-    errors : Parameters
-        Estimate minus truth for weights, means and variances.
     hellinger, kl : float
         Hellinger distance and Kullback-Leibler divergence of the fitted density from the true one;
         they need no labels.
@@ -80,15 +79,25 @@ class Recovery:
         Error rate of the best possible hard assignment.
     """
 
+    truth: NormalMixture
     fit: Fit
     alignment: Alignment
-    errors: Parameters
     hellinger: float
     kl: float
     to_oracle: AssignmentDistance
     scores: AssignmentScores | None
     oracle_scores: AssignmentScores | None
     bayes_error: float
+
+    @property
+    def errors(self) -> Parameters:
+        """Estimate minus truth for weights, means and variances."""
+        truth, estimate = self.truth, _estimate_of(self.fit)
+        return Parameters(
+            estimate.weights - truth.weights,
+            estimate.means - truth.means,
+            estimate.variances - truth.variances,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,9 +159,9 @@ def _measure(oracle: Oracle, fit: Fit, alignment: Alignment) -> Recovery:
         raise ValueError(f"dataset must be what was fitted, {len(soft)} observations; got {n}")
     distances = density_distances(truth, estimate)
     return Recovery(
+        truth=truth,
         fit=aligned,
         alignment=alignment,
-        errors=_errors(truth, estimate),
         hellinger=distances.hellinger,
         kl=distances.kl,
         to_oracle=assignment_distance(oracle.log_responsibilities, soft),
@@ -203,9 +212,3 @@ def _known_labels(dataset: Dataset, truth: NormalMixture) -> Integers | None:
             f"labels must be below the truth's {truth.n_components} components; got {dataset.labels.max()}"
         )
     return dataset.labels
-
-
-def _errors(truth: NormalMixture, estimate: NormalMixture) -> Parameters:
-    return Parameters(
-        estimate.weights - truth.weights, estimate.means - truth.means, estimate.variances - truth.variances
-    )

@@ -54,16 +54,17 @@ def bhattacharyya_distances(reference: NormalMixture, estimate: NormalMixture) -
 
     Returns
     -------
-    (k, l) array
+    (k, m) array
         Rows: components of `reference`; columns: components of `estimate`.
     """
     delta = reference.means[:, None] - estimate.means[None]
     pooled = (reference.covariances[:, None] + estimate.covariances[None]) / 2
     quadratic = np.einsum("ijd,ijd->ij", delta, np.linalg.solve(pooled, delta[..., None])[..., 0])
-    log_dets = (
-        np.linalg.slogdet(reference.covariances)[1][:, None] + np.linalg.slogdet(estimate.covariances)[1]
-    )
-    return quadratic / 8 + (np.linalg.slogdet(pooled)[1] - log_dets / 2) / 2
+    (k, m), d = quadratic.shape, reference.n_dims
+    matrices = reference.covariances, estimate.covariances, pooled.reshape(k * m, d, d)
+    log_dets = np.linalg.slogdet(np.concatenate(matrices))[1]
+    of_reference, of_estimate, of_pooled = log_dets[:k], log_dets[k : k + m], log_dets[k + m :].reshape(k, m)
+    return quadratic / 8 + (of_pooled - (of_reference[:, None] + of_estimate) / 2) / 2
 
 
 def align(reference: NormalMixture, estimate: NormalMixture) -> Alignment:

@@ -22,7 +22,7 @@ WITHOUT_INTERVALS = frozenset({"em"})  # engines that give point estimates alone
 #: Seconds that a fit takes for each observation and component, about, as the engines come.
 _SECONDS = {"em": 1.5e-6, "nuts": 3e-4}
 _OTHER_SECONDS = 2.5e-3  # an engine that nothing is known of
-_SECONDS_OF_COMPARISON = 8e-4  # a data set is drawn and a fit compared in this, however few observations
+_SECONDS_OF_COMPARISON = 6e-4  # a data set is drawn and a fit compared in this, however few observations
 
 
 def expected_seconds(method: Method, condition: Condition) -> float:
