@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.timing import Contestant, Measured, alternate, main, measured, processor_seconds, timed
 from mixtures.bayes import compile as compiling
+from mixtures.bayes.callbacks import compile_model
 from mixtures.bayes.fitter import NUTS
 from mixtures.bayes.model import build_model
 from mixtures.bayes.starts import random_start
@@ -123,12 +124,10 @@ def _against_graph(n: int, target: float, n_rounds: int) -> list[Measured]:
 
 
 def _stock(x: Array) -> Any:
-    """PyMC's own graph of the default model, compiled by nutpie."""
-    import nutpie
-
+    """PyMC's own graph of the default model, sampled in the same coordinates."""
     model = build_model(_SPEC, None, x, likelihood="pymc")
     model.check_bounds = False
-    return nutpie.compile_pymc_model(model, var_names=_NAMES)
+    return compile_model(model, _NAMES)
 
 
 def _sampling(compiled: Any, prior: Prior, x: Array) -> Contestant:
@@ -140,8 +139,9 @@ def _sampling(compiled: Any, prior: Prior, x: Array) -> Contestant:
         def start(rng: np.random.Generator) -> NormalMixture:
             return random_start(z, 2, rng)
 
+        seed = next(seeds)
         with patch.dict(compiling._compiled, {_KEY: compiled}):
-            compiling.sample(_SPEC, prior, x, start, settings=_SETTINGS, seed=next(seeds))
+            compiling.Sampler.of(_SPEC, prior, x, start, seed=seed).sample(_SETTINGS, seed=seed)
 
     return timed(run)
 

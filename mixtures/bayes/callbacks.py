@@ -3,7 +3,8 @@
 nutpie calls two C functions: the log density with its gradient, and the expansion of a point into the
 variables of a draw. It makes both from closures, which numba compiles anew in every process, for some 7
 seconds. Here they are made from source text that holds nothing but numbers, so that PyTensor's cache
-can keep them, and everything else is left to nutpie.
+can keep them, and everything else is left to nutpie. And here they take a point by coordinates u, as
+x = centre + scale u, where nutpie has no metric to be given: the log density is still that of x.
 
 This file knows nutpie's inside: it hashes the functions that it replaces or relies on, and where one of
 them has changed nutpie compiles for itself.
@@ -11,7 +12,9 @@ them has changed nutpie compiles for itself.
 
 from __future__ import annotations
 
+import ctypes
 import inspect
+import math
 import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -39,20 +42,33 @@ _INSIDE = (
 #: What machine code depends on beside the graph. PyTensor hashes the graph, our likelihood's source with it.
 _PACKAGES = ("llvmlite", "numba", "numpy", "nutpie", "pymc", "pytensor")
 
-# The return codes are nutpie's.
-_LOG_DENSITY = """
-def callback(dim, x_, out_, logp_, user_data_):
-    if dim != {n_dim}:
-        return -1
-    try:
+#: Shared data beside those of the graph: the coordinates, in their numbers of axes and type.
+_COORDINATES = {"centre": np.empty(0), "scale": np.empty((0, 0))}
+
+_POINT = """
         words = carray(user_data_, ({n_words},), int64)
-        value, gradient = graph(carray(x_, ({n_dim},)){shared})
+        centre, scale, u, x = {centre}, {scale}, carray(u_, ({n_dim},)), empty({n_dim})
+        for i in range({n_dim}):
+            x[i] = centre[i]
+            for j in range({n_dim}):
+                x[i] += scale[i, j] * u[j]
+"""
+
+# The return codes are nutpie's.
+_LOG_DENSITY = f"""
+def callback(dim, u_, out_, logp_, user_data_):
+    if dim != {{n_dim}}:
+        return -1
+    try:{_POINT}
+        value, gradient = graph(x{{shared}})
         logp = value.item()
         carray(logp_, (1,))[0] = logp
-        out = carray(out_, ({n_dim},))
+        out = carray(out_, ({{n_dim}},))
         is_finite = True
-        for i in range({n_dim}):
-            out[i] = gradient[i]
+        for i in range({{n_dim}}):
+            out[i] = 0.0
+            for j in range({{n_dim}}):
+                out[i] += scale[j, i] * gradient[j]
             is_finite = is_finite and isfinite(out[i])
         if not is_finite:
             return 3
@@ -63,15 +79,14 @@ def callback(dim, x_, out_, logp_, user_data_):
     return 0
 """
 
-_EXPAND = """
-def callback(dim, expanded, x_, out_, user_data_):
-    if dim != {n_dim} or expanded != {n_expanded}:
+_EXPAND = f"""
+def callback(dim, expanded, u_, out_, user_data_):
+    if dim != {{n_dim}} or expanded != {{n_expanded}}:
         return -1
-    try:
-        words = carray(user_data_, ({n_words},), int64)
-        (values,) = graph(carray(x_, ({n_dim},)){shared})
-        out = carray(out_, ({n_expanded},))
-        for i in range({n_expanded}):
+    try:{_POINT}
+        (values,) = graph(x{{shared}})
+        out = carray(out_, ({{n_expanded}},))
+        for i in range({{n_expanded}}):
             out[i] = values[i]
     except Exception:
         return -2
@@ -101,6 +116,31 @@ def compile_model(model: Any, names: Sequence[str]) -> Any:
         return nutpie.compile_pymc_model(model, var_names=names)
 
 
+def takes_coordinates(compiled: Any) -> bool:
+    """Whether a compiled model has `centre` and `scale` among its data; nutpie's own has not."""
+    return set(_COORDINATES) <= {variable.name for variable in compiled.shared_var_keys}
+
+
+def log_density_of(compiled: Any) -> Callable[[Array], tuple[float, Array]]:
+    """Return the function that nutpie calls: log density, up to a constant, and gradient at a point (p,).
+
+    Where either is not finite it returns -inf and a gradient of zeros.
+    """
+    n_dim = compiled.n_dim
+    point, gradient, value = np.empty(n_dim), np.empty(n_dim), np.empty(1)
+    addresses = [array.ctypes.data for array in (point, gradient, value, compiled.user_data)]
+    signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)
+    function = signature(compiled.compiled_logp_func.address)
+
+    def log_density(x: Array) -> tuple[float, Array]:
+        point[:] = x
+        if function(compiled.n_dim, *addresses):  # `compiled` owns the code and data: keep it
+            return -math.inf, np.zeros(n_dim)
+        return float(value[0]), gradient.copy()
+
+    return log_density
+
+
 def is_inside_known() -> bool:
     """Whether the functions that this file replaces or relies on are those that it was written for."""
     return hash_inside() == KNOWN_INSIDE
@@ -125,12 +165,25 @@ def _compile(model: Any, names: Sequence[str]) -> Any:
     from nutpie import compile_pymc as inside
 
     replaced = {
+        "make_user_data": _make_user_data,
         "_make_c_logp_func": _maker(_LOG_DENSITY, inside._make_c_logp_func),
         "_make_c_expand_func": _maker(_EXPAND, inside._make_c_expand_func),
     }
     # The same code with two of its globals replaced: nutpie's module itself is left as it is.
     compile_here = FunctionType(inside._compile_pymc_model_numba.__code__, vars(inside) | replaced)
-    return compile_here(model, pymc_initial_point_fn=_no_start, var_names=names, cache=True)
+    compiled = compile_here(model, pymc_initial_point_fn=_no_start, var_names=names, cache=True)
+    return compiled.with_data(centre=np.zeros(compiled.n_dim), scale=np.eye(compiled.n_dim))
+
+
+def _make_user_data(keys: dict[Any, str], shared_data: dict[str, Array]) -> Any:
+    """Make nutpie's table of shared data with room for the coordinates, which `with_data` then exchanges."""
+    from nutpie.compile_pymc import make_user_data
+    from pytensor.tensor import TensorType
+
+    for name, example in _COORDINATES.items():
+        keys[TensorType("float64", (None,) * example.ndim)(name)] = name
+        shared_data[name] = example
+    return make_user_data(keys, shared_data)
 
 
 def _no_start(_: int | None = None) -> dict[str, Array]:
@@ -153,7 +206,8 @@ def _fill(template: str, sizes: Sequence[int], table: Any, shared: dict[str, Arr
     """Fill in the numbers: of variables, and of the words in nutpie's table of addresses and shapes."""
     numbers = dict(zip(("n_dim", "n_expanded"), sizes, strict=False))
     arguments = "".join(f", {_argument(table, key, example)}" for key, example in shared.items())
-    return template.format(**numbers, n_words=table.itemsize // 8, shared=arguments)
+    own = {name: _argument(table, name, example) for name, example in _COORDINATES.items()}
+    return template.format(**numbers, **own, n_words=table.itemsize // 8, shared=arguments)
 
 
 def _argument(table: Any, key: str, example: Array) -> str:
@@ -176,12 +230,13 @@ def _from_source(source: str, graph: Any, shared: dict[str, Array]) -> Any:
     names = {
         "__name__": __name__,  # by which numba finds its way back from disk
         "carray": carray,
+        "empty": np.empty,
         "graph": graph,
         "int64": np.int64,
         "isfinite": np.isfinite,
         "pointer": address_as_void_pointer,
     }
-    types = {str(example.dtype): example.dtype.type for example in shared.values()}
+    types = {str(example.dtype): example.dtype.type for example in (shared | _COORDINATES).values()}
     return compile_numba_function_src(source, "callback", names | types, cache_key=_cache_key(graph, source))
 
 

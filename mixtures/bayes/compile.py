@@ -14,20 +14,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from mixtures.bayes.callbacks import compile_model
+from mixtures.bayes.callbacks import compile_model, log_density_of, takes_coordinates
 from mixtures.bayes.draws import MixtureDraws
+from mixtures.bayes.metric import Coordinates, coordinates
 from mixtures.bayes.model import build_model, model_data
+from mixtures.bayes.unconstrained import Places, constrained, unconstrained
 from mixtures.model.arrays import Array
+from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.model.spec import MixtureSpec
 
 type Start = Callable[[np.random.Generator], NormalMixture]
 
+_N_SEARCHES = 5  # starts from which modes are looked for: a millisecond each at 500 observations
 _PARAMETERS = ("weights", "means", "sds")
 _compiled: dict[tuple[int, type, bool], Any] = {}
 _compiling = threading.Lock()
@@ -110,51 +114,81 @@ class Sample:
     stats: SampleStats
 
 
-def sample(
-    spec: MixtureSpec, prior: Prior, x: Array, start: Start, *, settings: SamplerSettings, seed: int
-) -> Sample:
-    """Draw from the posterior of a univariate mixture by NUTS.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampler:
+    """A compiled model with the data, coordinates and starts of one data set.
 
-    Parameters
+    Attributes
     ----------
-    spec : MixtureSpec
-    prior : Prior
-    x : (n,) array
-        Observations.
-    start : callable
-        Draws a chain's start, in standardised units; in order of the means where the prior is ordered.
-    settings : SamplerSettings
-    seed : int
-        The same seed gives the same draws, whatever `settings.cores`.
-
-    Returns
-    -------
-    Sample
-
-    Raises
-    ------
-    SamplingError
-        If the sampler fails, panics included, or returns values that are not finite.
-    SamplingTimeoutError
-        If it does not end within its time limit.
+    model : nutpie's compiled model
+    is_labelled : bool
+        Whether all chains start in one labelling of components that the posterior treats alike. Each
+        chain's draws are then given a labelling at random, which turns them into draws as likely.
     """
-    import nutpie
 
-    compiled = compiled_for(spec, prior, x)
-    run = replace(compiled, initial_point_func=_initial_point_func(compiled, start))
-    options = {
-        "draws": settings.n_draws,
-        "tune": settings.n_warmup,
-        "chains": settings.n_chains,
-        "cores": settings.cores,
-        "target_accept": settings.target_accept,
-        "seed": seed,
-        "progress_bar": False,
-        "return_raw_trace": True,
-        "blocking": False,
-    }
-    trace = _guarded(lambda: nutpie.sample(run, **options), settings.time_limit)
-    return _extract(trace, settings)
+    model: Any
+    is_labelled: bool = False
+
+    @classmethod
+    def of(cls, spec: MixtureSpec, prior: Prior, x: Array, start: Start, *, seed: int) -> Self:
+        """Prepare to sample from the posterior of a univariate mixture.
+
+        Parameters
+        ----------
+        spec : MixtureSpec
+        prior : Prior
+        x : (n,) array
+            Observations.
+        start : callable
+            Draws a chain's start, in standardised units; in order of the means where the prior is ordered.
+        seed : int
+            For the search of the coordinates.
+        """
+        compiled = compiled_for(spec, prior, x)
+        places = _places(compiled)
+        found = _coordinates(compiled, start, places, np.random.default_rng(seed))
+        if found is None:
+            return cls(replace(compiled, initial_point_func=_first_point(start, places)))
+        compiled = compiled.with_data(centre=found.centre, scale=found.scale)
+        if prior.is_exchangeable:
+            start = _labelled_as(constrained(found.centre, places), start)
+        model = replace(compiled, initial_point_func=_first_point(start, places, found))
+        return cls(model, is_labelled=prior.is_exchangeable)
+
+    def sample(self, settings: SamplerSettings, *, seed: int) -> Sample:
+        """Draw from the posterior by NUTS.
+
+        Parameters
+        ----------
+        settings : SamplerSettings
+        seed : int
+            The same seed gives the same draws, whatever `settings.cores`.
+
+        Raises
+        ------
+        SamplingError
+            If the sampler fails, panics included, or returns values that are not finite.
+        SamplingTimeoutError
+            If it does not end within its time limit.
+        """
+        import nutpie
+
+        options = {
+            "draws": settings.n_draws,
+            "tune": settings.n_warmup,
+            "chains": settings.n_chains,
+            "cores": settings.cores,
+            "target_accept": settings.target_accept,
+            "seed": seed,
+            "progress_bar": False,
+            "return_raw_trace": True,
+            "blocking": False,
+        }
+        trace = _guarded(lambda: nutpie.sample(self.model, **options), settings.time_limit)
+        found = _extract(trace, settings)
+        if not self.is_labelled:
+            return found
+        return replace(found, draws=_labelled_at_random(found.draws, np.random.default_rng(seed)))
 
 
 def compiled_for(spec: MixtureSpec, prior: Prior, x: Array) -> Any:
@@ -166,29 +200,47 @@ def compiled_for(spec: MixtureSpec, prior: Prior, x: Array) -> Any:
     return _compiled[key].with_data(**model_data(spec.n_components, prior, x))
 
 
-def unconstrained(start: NormalMixture, names: list[str]) -> Array:
-    """Return a start, in standardised units, as PyMC's transformed free variables in the order `names`."""
-    log_weights, means, log_sds = np.log(start.weights), start.means[:, 0], np.log(start.sds[:, 0])
-    transforms: dict[str, Callable[[], Array]] = {
-        "weights_simplex__": lambda: (log_weights - log_weights.mean())[:-1],
-        "standard_means": lambda: means,
-        "standard_means_ordered__": lambda: np.append(means[:1], np.log(np.diff(means))),
-        "standard_sds_log__": lambda: log_sds,
-        "standard_variances_log__": lambda: 2 * log_sds,
-    }
-    return np.concatenate([transforms[name]() for name in names])
-
-
 def _compile(spec: MixtureSpec, prior: Prior, x: Array) -> Any:
     model = build_model(spec, prior, x)
     model.check_bounds = False  # scales are positive by construction; a tenth faster
     return compile_model(model, _PARAMETERS)
 
 
-def _initial_point_func(compiled: Any, start: Start) -> Callable[[int], Array]:
+def _places(compiled: Any) -> dict[str, slice]:
+    """Places of the transformed free variables in a point."""
     names, places, _ = compiled.shape_info
-    free = [name for name, place in zip(names, places, strict=True) if place.start < compiled.n_dim]
-    return lambda seed: unconstrained(start(np.random.default_rng(seed)), free)
+    return {name: place for name, place in zip(names, places, strict=True) if place.start < compiled.n_dim}
+
+
+def _coordinates(compiled: Any, start: Start, places: Places, rng: np.random.Generator) -> Coordinates | None:
+    if not takes_coordinates(compiled):
+        return None
+    starts = [unconstrained(start(rng), places) for _ in range(_N_SEARCHES)]
+    return coordinates(log_density_of(compiled), starts, rng)
+
+
+def _labelled_as(reference: NormalMixture, start: Start) -> Start:
+    """Return starts in the labelling that the coordinates were made for: mirror images of the same start."""
+
+    def labelled(rng: np.random.Generator) -> NormalMixture:
+        drawn = start(rng)
+        return drawn.permuted(align(reference, drawn).permutation)
+
+    return labelled
+
+
+def _labelled_at_random(draws: MixtureDraws, rng: np.random.Generator) -> MixtureDraws:
+    """Return draws (c, s, k) with the components of each chain in a random order."""
+    orders = rng.permuted(np.tile(np.arange(draws.n_components), (len(draws.means), 1)), axis=1)
+    return draws.reordered(np.broadcast_to(orders[:, None], draws.means.shape))
+
+
+def _first_point(start: Start, places: Places, found: Coordinates | None = None) -> Callable[[int], Array]:
+    def first_point(seed: int) -> Array:
+        point = unconstrained(start(np.random.default_rng(seed)), places)
+        return point if found is None else found.of(point)
+
+    return first_point
 
 
 def _guarded(launch: Callable[[], Any], time_limit: float | None) -> Any:

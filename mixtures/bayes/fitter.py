@@ -176,20 +176,24 @@ class NUTS:
         return self._report(spec, posterior, _warnings(prior, values) + self._shortfall(posterior))
 
     def _draw(self, spec: MixtureSpec, prior: Prior, x: Array, rng: np.random.Generator) -> Posterior:
-        from mixtures.bayes.compile import Sample, sample
+        from mixtures.bayes.compile import Sample, Sampler
         from mixtures.bayes.posterior import Posterior
         from mixtures.bayes.rounds import sample_in_rounds
 
         z = Scale.of(x[:, None]).standardise(x[:, None])[:, 0]
-        began = time.monotonic()
 
         def start(chain_rng: np.random.Generator) -> NormalMixture:
             drawn = random_start(z, spec.n_components, chain_rng)
             return drawn.permuted(drawn.means[:, 0].argsort()) if prior.ordered else drawn
 
+        def seed() -> int:
+            return int(rng.integers(2**63))
+
+        sampler = Sampler.of(spec, prior, x, start, seed=seed())
+        began = time.monotonic()
+
         def draw(n_draws: int) -> Sample:
-            settings = self._settings(n_draws, time.monotonic() - began)
-            return sample(spec, prior, x, start, settings=settings, seed=int(rng.integers(2**63)))
+            return sampler.sample(self._settings(n_draws, time.monotonic() - began), seed=seed())
 
         return sample_in_rounds(
             draw,

@@ -14,7 +14,7 @@ import pytensor.tensor as pt
 import pytest
 
 from mixtures.bayes import callbacks
-from mixtures.bayes.callbacks import compile_model, is_inside_known
+from mixtures.bayes.callbacks import compile_model, is_inside_known, log_density_of, takes_coordinates
 from mixtures.bayes.compile import _lists
 from mixtures.bayes.model import build_model, model_data, resolve_prior
 from mixtures.model.spec import MixtureSpec
@@ -72,6 +72,8 @@ def test_it_is_the_sampler_that_nutpie_compiles(model, compiled, x):
     import nutpie
 
     theirs = nutpie.compile_pymc_model(model, var_names=NAMES)
+    assert takes_coordinates(compiled)
+    assert not takes_coordinates(theirs)
     assert {field: getattr(compiled, field) for field in ("n_dim", "n_expanded", "shape_info", "shapes")} == {
         field: getattr(theirs, field) for field in ("n_dim", "n_expanded", "shape_info", "shapes")
     }
@@ -86,6 +88,50 @@ def test_it_is_the_sampler_that_nutpie_compiles(model, compiled, x):
 @pytest.mark.parametrize(("point", "code"), [(POINT, 0), (POINT * np.nan, 3), (np.full(5, -800.0), 3)])
 def test_where_the_density_is_not_finite_the_sampler_is_told(compiled, point, code):
     assert log_density_and_gradient(compiled, point)[0] == code
+
+
+class TestCoordinates:
+    """x = centre + scale u: the same density, seen from elsewhere."""
+
+    CENTRE = np.array([0.1, -0.9, 0.8, -0.6, -0.5])
+    SCALE = 0.1 * np.random.default_rng(2).normal(size=(5, 5))
+
+    @pytest.fixture
+    def seen(self, compiled):
+        return compiled.with_data(centre=self.CENTRE, scale=self.SCALE)
+
+    def test_the_log_density_is_that_of_the_point(self, compiled, seen):
+        u = np.array([0.5, -1.0, 2.0, 0.3, -0.7])
+        value, gradient = log_density_of(seen)(u)
+        expected, slope = log_density_of(compiled)(self.CENTRE + self.SCALE @ u)
+        assert value == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(gradient, self.SCALE.T @ slope, rtol=1e-10)
+        assert np.abs(gradient - slope).max() > 1  # not the same by chance
+
+    def test_its_gradient_is_its_slope(self, seen):
+        log_density, u, h = log_density_of(seen), np.array([0.5, -1.0, 2.0, 0.3, -0.7]), 1e-5
+        slopes = [(log_density(u + h * e)[0] - log_density(u - h * e)[0]) / (2 * h) for e in np.eye(5)]
+        np.testing.assert_allclose(log_density(u)[1], slopes, rtol=1e-6)
+
+    def test_draws_are_of_the_point(self, compiled, seen):
+        u, values = np.array([0.5, -1.0, 2.0, 0.3, -0.7]), np.empty((2, compiled.n_expanded))
+        pointers = [ctypes.c_void_p] * 3
+        expand = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint64, *pointers)
+        for model, at, row in ((seen, u, 0), (compiled, self.CENTRE + self.SCALE @ u, 1)):
+            arrays = (np.ascontiguousarray(at), values[row], model.user_data)
+            function = expand(model.compiled_expand_func.address)
+            assert function(5, compiled.n_expanded, *(array.ctypes.data for array in arrays)) == 0
+        np.testing.assert_allclose(values[0], values[1], rtol=1e-12)
+
+    def test_other_data_keep_them(self, compiled, seen, x):
+        few = model_data(2, resolve_prior(MixtureSpec(2), None, x[:37]), x[:37])
+        value, _ = log_density_of(seen.with_data(**few))(np.ones(5))
+        expected, _ = log_density_of(compiled.with_data(**few))(self.CENTRE + self.SCALE @ np.ones(5))
+        assert value == pytest.approx(expected, rel=1e-12)
+
+    def test_where_the_density_is_not_finite_it_is_minus_infinity(self, compiled):
+        value, gradient = log_density_of(compiled)(POINT * np.nan)
+        assert (value, gradient.tolist()) == (-np.inf, [0] * 5)
 
 
 def test_points_of_another_length_are_refused(compiled):
@@ -124,7 +170,9 @@ class TestKey:
         assert value == expected
         source = tmp_path / "mixtures/bayes/likelihood.py"
         text = source.read_text("utf-8")
-        offset = 1024 + secrets.randbelow(2**20)  # the folder on disk outlives a run: a change never seen before
+        offset = 1024 + secrets.randbelow(
+            2**20
+        )  # the folder on disk outlives a run: a change never seen before
         changed = text.replace("np.asarray(total)", f"np.asarray(total + {offset}.0)")
         assert changed != text
         source.write_text(changed, "utf-8")

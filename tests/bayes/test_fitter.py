@@ -13,6 +13,8 @@ import pytest
 from mixtures.bayes import compile as compiling
 from mixtures.bayes.diagnostics import LENIENT
 from mixtures.bayes.fitter import NUTS
+from mixtures.bayes.starts import random_start
+from mixtures.bayes.unconstrained import constrained
 from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood, responsibilities
 from mixtures.model.fit import Status
@@ -191,6 +193,74 @@ class TestTarget:
         fit = NUTS(target_ess=1e9, max_draws=10**9, time_limit=1.0).fit(spec, near, rng=4)
         assert (fit.status, fit.estimate) == (Status.TIMEOUT, None)
         assert fit.message == "sampling must end within 1 seconds; it was stopped"
+
+
+LONG = NUTS(n_draws=1000, target_ess=None)
+
+
+@pytest.fixture(scope="module")
+def overlapping():
+    """Components whose weights and means are correlated, and nearly normal."""
+    return simulate(NormalMixture.univariate([0.4, 0.6], [0, 3], [1, 1]), 500, rng=103).x[:, 0]
+
+
+@pytest.fixture(scope="module")
+def with_it(spec, overlapping):
+    return LONG.fit(spec, overlapping, rng=9).details
+
+
+@pytest.fixture(scope="module")
+def without(spec, overlapping):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "coordinates", lambda *_: None)
+        return LONG.fit(spec, overlapping, rng=9).details
+
+
+class TestMetric:
+    """Coordinates change how the sampler moves, not what it samples."""
+
+    @staticmethod
+    def z_scores(ours, theirs, shift=0.0):
+        means = [
+            np.concatenate([p.weights, p.means, p.sds], axis=-1).mean(axis=(0, 1)) for p in (ours, theirs)
+        ]
+        error = np.hypot(ours.parameters.mcse, theirs.parameters.mcse)
+        return np.abs(means[0] - means[1] + shift) / error
+
+    def test_draws_agree_with_those_without_it(self, with_it, without):
+        """False alarms: six comparisons at four standard errors, under one in a thousand."""
+        assert (self.z_scores(with_it, without) < 4).all()
+        assert (self.z_scores(with_it, without, shift=0.05) > 4).all()
+
+    def test_a_gradient_is_worth_twice_as_much(self, with_it, without):
+        worth = [p.reported().ess_bulk.min() / p.stats.n_steps.sum() for p in (with_it, without)]
+        assert worth[0] > 2 * worth[1]
+
+    def test_a_model_that_nutpie_compiled_is_sampled_without_it(
+        self, spec, overlapping, without, monkeypatch
+    ):
+        monkeypatch.setattr(compiling, "takes_coordinates", lambda _: False)
+        monkeypatch.setattr(compiling, "coordinates", lambda *_: pytest.fail("there are none to find"))
+        again = LONG.fit(spec, overlapping, rng=9).details
+        np.testing.assert_array_equal(again.means, without.means)
+
+    def test_starts_have_its_labels_and_are_as_far_apart_as_without(self, spec, overlapping):
+        x = overlapping
+        prior = Prior.weakly_informative(x, 2)
+        z = (x - x.mean()) / x.std()
+        sampler = compiling.Sampler.of(spec, prior, x, lambda rng: random_start(z, 2, rng), seed=1)
+        data = {v.name: sampler.model.shared_data[key] for v, key in sampler.model.shared_var_keys.items()}
+        places = compiling._places(sampler.model)
+        drawn = [random_start(z, 2, np.random.default_rng(seed)).means[:, 0] for seed in range(100)]
+        first = [
+            constrained(data["centre"] + data["scale"] @ sampler.model.initial_point_func(seed), places)
+            for seed in range(100)
+        ]
+        means = np.array([theta.means[:, 0] for theta in first])
+        np.testing.assert_allclose(np.sort(means), np.sort(drawn))
+        rises = means[:, 1] > means[:, 0]
+        assert min(rises.mean(), 1 - rises.mean()) <= 0.05  # labels go by sds too
+        assert means.std(axis=0).min() > 5 * data["scale"].std()
 
 
 class TestManyDataSets:

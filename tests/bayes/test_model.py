@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from mixtures.bayes.compile import unconstrained
 from mixtures.bayes.model import build_model
+from mixtures.bayes.unconstrained import unconstrained
 from mixtures.model.density import log_density, log_likelihood
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Dirichlet, HalfNormal, InverseGamma, LogNormal, Normal, Prior
