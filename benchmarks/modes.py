@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.timing import Measured, alternate, main, measured, timed
-from mixtures.em.acceleration import PLAIN, SQUAREM
-from mixtures.em.climb import COLLAPSED, Climbs, Rules, Starts, climb_all
+from mixtures.em.acceleration import PLAIN
+from mixtures.em.climb import COLLAPSED, PATIENCE, Climbs, Rules, Starts, climb_all
 from mixtures.em.coordinates import empty_theta, shape_of, unpack
-from mixtures.em.curvature import Derivatives, differentiate, empty_derivatives
+from mixtures.em.curvature import Derivatives, Scores, differentiate, empty_derivatives, empty_scores
 from mixtures.em.fitter import EM
 from mixtures.em.mapping import short_runs
 from mixtures.em.modes import SliverRule
-from mixtures.em.search import _GAIN, _PATIENCE, Modes, Search, _ClimbedEnds
+from mixtures.em.search import Modes, Search, _ClimbedEnds
 from mixtures.em.starts import random_vectors
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
@@ -31,7 +31,7 @@ from mixtures.model.scale import Scale
 from mixtures.model.spec import MixtureSpec
 
 _SPEC, _SHAPE, _N = MixtureSpec(2), shape_of(MixtureSpec(2), 1), 500
-_DEFAULT = Rules(SQUAREM, 1e-9, 10_000, _GAIN)
+_DEFAULT = Rules()
 # To where a step gains next to nothing; Newton steps then tell where it converges to.
 _PLAIN = Rules(PLAIN, 1e-9, 20_000, 1e-10)
 _SAME, _DIFFERENT = 1e-8, 1e-6  # relative, of log-likelihoods
@@ -54,18 +54,18 @@ def _sample(separation: float, seed: int) -> Array:
 
 
 @compiled
-def _differentiate(data: Data, theta: Theta, into: Derivatives, n: int) -> None:
+def _differentiate(data: Data, theta: Theta, into: Derivatives, room: Scores, n: int) -> None:
     for _ in range(n):
-        differentiate(data, _SHAPE, theta, into)
+        differentiate(data, _SHAPE, theta, into, room)
 
 
 def _hessian_in_passes(n_rounds: int) -> Array:
     """Time of a Hessian by that of an EM pass, both in compiled loops."""
     x = Scale.of(_sample(3.0, 0), _SPEC.covariance).standardise(_sample(3.0, 0))
     data, vector = as_data(x), random_vectors(x, _SHAPE, 1, np.random.default_rng(1))
-    theta, into = empty_theta(_SHAPE), empty_derivatives(_SHAPE)
+    theta, into, room = empty_theta(_SHAPE), empty_derivatives(_SHAPE), empty_scores(_SHAPE)
     unpack(vector[0], _SHAPE, theta)
-    hessian = timed(lambda: _differentiate(data, theta, into, 1000), 1000)
+    hessian = timed(lambda: _differentiate(data, theta, into, room, 1000), 1000)
     step = timed(lambda: short_runs(data, _SHAPE, vector.copy(), 1000), 1000)
     seconds = alternate({"hessian": hessian, "pass": step}, n_rounds)
     return seconds["hessian"] / seconds["pass"]
@@ -83,7 +83,7 @@ class _Pair:
     def of(cls, x: Array, seed: int) -> _Pair:
         z = Scale.of(x, _SPEC.covariance).standardise(x)
         data, start = as_data(z), random_vectors(z, _SHAPE, 1, np.random.default_rng(seed))
-        starts = Starts(start, np.array([_PATIENCE]))
+        starts = Starts(start, np.array([PATIENCE]))
         plain = climb_all(data, _SHAPE, starts, _PLAIN)
         begin = time.process_time()
         default = climb_all(data, _SHAPE, starts, _DEFAULT)
@@ -102,7 +102,7 @@ class _Pair:
     def n_plain(self) -> int:
         """Passes of plain EM until it is within 1e-8 of where it converges to."""
         limit = self.plain.log_likelihoods[0]
-        trace = self.plain.traces[0, : self.plain.lengths[0]]
+        trace = self.plain.trace(0)
         return int(np.argmax(trace >= limit - _SAME * abs(limit))) + 1
 
 

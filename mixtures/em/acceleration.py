@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixtures.em.mapping import factorise
+from mixtures.em.triangles import factorise, solve
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.compiled import compiled
 
@@ -47,8 +47,9 @@ def restart(history: History) -> None:
 def propose(method: int, history: History, point: Array, mapped: Array) -> bool:
     """Turn what the map made of a point into a proposal; false where it stays what it is."""
     row = history.n[0] % (ORDER + 1)
-    history.points[row] = point
-    history.residuals[row] = mapped - point
+    for i in range(len(point)):
+        history.points[row, i] = point[i]
+        history.residuals[row, i] = mapped[i] - point[i]
     history.n[0] += 1
     if method == ANDERSON:
         return _anderson(history, mapped)
@@ -64,14 +65,17 @@ def _squarem(history: History, proposal: Array) -> bool:
 
     Scheme S3 of Varadhan & Roland (2008).
     """
-    r, v = history.residuals[0], history.residuals[1] - history.residuals[0]
-    size = math.sqrt((v * v).sum())
-    if size == 0:
+    squared_r, squared_v = 0.0, 0.0
+    for i in range(len(proposal)):
+        r = history.residuals[0, i]
+        squared_r += r * r
+        squared_v += (history.residuals[1, i] - r) ** 2
+    if not squared_r > squared_v > 0:
         return False
-    a = -math.sqrt((r * r).sum()) / size
-    if not a < -1:
-        return False
-    proposal[:] = history.points[0] - 2 * a * r + a * a * v
+    a = -math.sqrt(squared_r / squared_v)
+    for i in range(len(proposal)):
+        r = history.residuals[0, i]
+        proposal[i] = history.points[0, i] - 2 * a * r + a * a * (history.residuals[1, i] - r)
     return True
 
 
@@ -101,7 +105,7 @@ def _anderson(history: History, proposal: Array) -> bool:
         gram[a, a] += _RIDGE * largest
     if not factorise(gram):
         return False
-    _solve(gram, right)
+    solve(gram, right, right)
     for a in range(n):
         moved = _difference(history.points, newest - a, n_rows)
         proposal -= right[a] * (moved + _difference(history.residuals, newest - a, n_rows))
@@ -111,17 +115,3 @@ def _anderson(history: History, proposal: Array) -> bool:
 @compiled
 def _difference(rows: Array, newest: int, n_rows: int) -> Array:
     return rows[newest % n_rows] - rows[(newest - 1) % n_rows]
-
-
-@compiled
-def _solve(factor: Array, right: Array) -> None:
-    """Solve L L' y = right, in place."""
-    n = len(right)
-    for a in range(n):
-        for b in range(a):
-            right[a] -= factor[a, b] * right[b]
-        right[a] /= factor[a, a]
-    for a in range(n - 1, -1, -1):
-        for b in range(a + 1, n):
-            right[a] -= factor[b, a] * right[b]
-        right[a] /= factor[a, a]

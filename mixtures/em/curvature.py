@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixtures.em.coordinates import SPHERICAL, TIED, Shape, n_spreads, normalise, theta_is_full
-from mixtures.em.mapping import factorise, multiply_lower
+from mixtures.em.triangles import factorise, multiply_lower
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled, compiled_sums
 from mixtures.model.kernel import Block, Data, Theta, assign_block, empty_block
@@ -26,6 +26,14 @@ class Derivatives(NamedTuple):
     counts: Array  # (k,) N
     complete: Array  # (k, q) sum of r t, t being the complete-data score of a component's own coordinates
     products: Array  # (k, q, q) sum of r t t'
+
+
+class Scores(NamedTuple):
+    """Room for a block of m observations."""
+
+    block: Block
+    own: Array  # (k, q, m) complete-data scores of a component's own coordinates
+    total: Array  # (p, m) scores
 
 
 @compiled
@@ -50,6 +58,15 @@ def empty_derivatives(shape: Shape) -> Derivatives:
 
 
 @compiled
+def empty_scores(shape: Shape) -> Scores:
+    """Room for the scores of a block of observations."""
+    block = empty_block(shape.k, shape.d)
+    size = len(block.top)
+    own = np.empty((shape.k, shape.d + n_spreads(shape), size))
+    return Scores(block, own, np.empty((n_local(shape), size)))
+
+
+@compiled
 def place_of(shape: Shape, j: int, own: int) -> int:
     """Place among all coordinates of one of component j's own: its d means first, then its spreads."""
     k, d = shape.k, shape.d
@@ -59,13 +76,11 @@ def place_of(shape: Shape, j: int, own: int) -> int:
 
 
 @compiled
-def differentiate(data: Data, shape: Shape, theta: Theta, into: Derivatives) -> float:
+def differentiate(data: Data, shape: Shape, theta: Theta, into: Derivatives, room: Scores) -> float:
     """Fill the derivatives of the log-likelihood at theta, and return the log-likelihood."""
-    k, d = shape.k, shape.d
-    block = empty_block(k, d)
+    k = shape.k
+    block, own, scores = room
     size = len(block.top)
-    own = np.empty((k, d + n_spreads(shape), size))
-    scores = np.empty((len(into.gradient), size))
     into.outer[:] = 0.0
     into.counts[:] = 0.0
     into.complete[:] = 0.0
@@ -80,7 +95,7 @@ def differentiate(data: Data, shape: Shape, theta: Theta, into: Derivatives) -> 
             _add_complete(block.joint[j], own[j], m, j, into)
         _share(block, data.weights[start : start + m], m)
         for j in range(k):
-            _spread_scores(block, own[j], shape, j, m, scores)
+            _spread_scores(room, shape, j, m)
         _weight_scores(block, weights, m, scores)
         _add_outer(scores, m, into)
     _assemble_gradient(shape, weights, into)
@@ -97,8 +112,9 @@ def _own_scores(block: Block, shape: Shape, j: int, m: int, own: Array) -> None:
         _copy(own[a], z[a], m)
         first = a if not theta_is_full(shape) else 0
         for b in range(first, a + 1):
-            is_summed = shape.structure == SPHERICAL and a > 0
-            _add_product(own[row], z[a], z[b], 0.5 if a == b else 0.0, m, is_summed)
+            if shape.structure != SPHERICAL or a == 0:
+                _fill(own[row], 0.0, m)
+            _add_product(own[row], z[a], z[b], 0.5 if a == b else 0.0, m)
             if shape.structure != SPHERICAL:
                 row += 1
 
@@ -110,14 +126,15 @@ def _copy(target: Array, source: Array, m: int) -> None:
 
 
 @compiled
-def _add_product(spread: Array, left: Array, right: Array, trace: float, m: int, is_summed: bool) -> None:
-    """Fill in left right / 2 - trace, or add it."""
-    if is_summed:
-        for i in range(m):
-            spread[i] += 0.5 * left[i] * right[i] - trace
-    else:
-        for i in range(m):
-            spread[i] = 0.5 * left[i] * right[i] - trace
+def _fill(target: Array, value: float, m: int) -> None:
+    for i in range(m):
+        target[i] = value
+
+
+@compiled
+def _add_product(spread: Array, left: Array, right: Array, trace: float, m: int) -> None:
+    for i in range(m):
+        spread[i] += 0.5 * left[i] * right[i] - trace
 
 
 @compiled_sums
@@ -156,11 +173,11 @@ def _share(block: Block, counts: Array, m: int) -> None:
 
 
 @compiled
-def _spread_scores(block: Block, own: Array, shape: Shape, j: int, m: int, scores: Array) -> None:
+def _spread_scores(room: Scores, shape: Shape, j: int, m: int) -> None:
     """A component's part of each observation's score."""
-    r = block.joint[j]
+    r, own = room.block.joint[j], room.own[j]
     for a in range(len(own)):
-        row, source = scores[place_of(shape, j, a)], own[a]
+        row, source = room.total[place_of(shape, j, a)], own[a]
         if shape.structure == TIED and a >= shape.d and j > 0:
             for i in range(m):
                 row[i] += r[i] * source[i]
@@ -324,9 +341,10 @@ def move(theta: Theta, shape: Shape, step: Array) -> bool:
     for j in range(k):
         if shape.structure == TIED and j > 0:
             theta.factors[j] = theta.factors[0]
-        elif is_full and not _move_factor(theta.factors[j], shape, j, step):
-            return False
-        elif not is_full and not _scale_factor(theta.factors[j], shape, j, step):
+            continue
+        factor = theta.factors[j]
+        is_sound = _move_factor(factor, shape, j, step) if is_full else _scale_factor(factor, shape, j, step)
+        if not is_sound:
             return False
     return True
 

@@ -22,7 +22,8 @@ class EMDetails:
     Attributes
     ----------
     trace : (t,) array
-        Total log-likelihood at the start of the reported run and after each of its steps.
+        Total log-likelihood at the start of the reported run, after each step of EM that was kept, and
+        at the end of Newton steps.
     certificate : Certificate or None
         Evidence that the estimate is a critical point and a maximum; None without an estimate.
     n_short, n_short_collapsed : int
@@ -82,8 +83,11 @@ def judge(search: Search, reported: Run, certificate: Certificate) -> tuple[Stat
     if not certificate.is_negative_definite:
         return Status.NOT_CONVERGED, "the Hessian at the estimate is not negative definite: no strict maximum"
     if not certificate.is_maximum:
-        gain = f"{certificate.newton_decrement:.2g} of log-likelihood is still to gain"
-        return Status.NOT_CONVERGED, f"{gain} after {len(reported.trace) - 1} steps"
+        gain, n = (
+            f"{certificate.newton_decrement:.2g} of log-likelihood is still to gain",
+            len(reported.trace) - 1,
+        )
+        return Status.NOT_CONVERGED, f"{gain} after {n} step{'' if n == 1 else 's'}"
     return Status.CONVERGED, ""
 
 

@@ -36,18 +36,20 @@ class EM:
     start : str, NormalMixture, sequence of str, or None
         Where theta begins: "random_parameters", "random_responsibilities", "kmeans++" or "quantiles"
         (univariate), several of them in turn, or a mixture in the data's units. By default the kinds
-        are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest of 200
-        short runs from random parameters.
+        are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest modes
+        that many short runs from random parameters lead to.
     n_starts : int, optional
         Number of starts; by default 10, and 1 for a given mixture.
     tolerance : float
         A run has settled when the total log-likelihood still to gain is below this: by the Newton
-        decrement, or, without acceleration, by Aitken's extrapolation.
+        decrement, or, without acceleration, by Aitken's extrapolation. A run goes on in any case until
+        1e-8 is left, which the status `converged` asks for.
     max_iter : int
-        Largest number of EM steps of one run.
+        Largest number of EM steps of one run; Newton steps have a limit of their own.
     acceleration : str
         "squarem" (Varadhan & Roland 2008) or "anderson" (Anderson 1965), followed by Newton steps on the
-        observed information; or "none", EM as in the textbook, one step after another to the end.
+        observed information; or "none": from each start EM as in the textbook, one step after another to
+        the end. How starts are found is the same.
     allow_spurious : bool
         Report the highest maximum even where it is spurious.
     name : str
@@ -98,9 +100,8 @@ class EM:
             raise ValueError("start must not be 'quantiles' for data in several dimensions")
 
     def prepare(self, spec: MixtureSpec) -> None:  # noqa: ARG002  one compilation serves all
-        """Load the compiled functions, or compile them on a machine's first use; the textbook needs none."""
-        if self.acceleration != Acceleration.NONE:
-            EM(n_starts=4).fit(MixtureSpec(2), np.arange(8.0), 1)
+        """Load the compiled functions, or compile them on a machine's first use."""
+        EM(n_starts=4).fit(MixtureSpec(2), np.arange(8.0), 1)
 
     def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
         """Fit a mixture of normals by maximum likelihood.

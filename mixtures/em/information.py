@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.em.coordinates import shape_of, to_theta
-from mixtures.em.curvature import differentiate, empty_derivatives
+from mixtures.em.curvature import differentiate, empty_derivatives, empty_scores
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array
 from mixtures.model.kernel import as_data
@@ -77,7 +77,7 @@ def certify(mixture: NormalMixture, x: Array, covariance: Covariance) -> Certifi
     """Certify a solution for observations (n, d)."""
     shape = shape_of(MixtureSpec(mixture.n_components, covariance), mixture.n_dims)
     derivatives = empty_derivatives(shape)
-    differentiate(as_data(x), shape, to_theta(mixture, shape), derivatives)
+    differentiate(as_data(x), shape, to_theta(mixture, shape), derivatives, empty_scores(shape))
     eigenvalues, directions = np.linalg.eigh(-derivatives.hessian)
     if eigenvalues[0] <= _ROUNDING * eigenvalues[-1]:
         return Certificate(np.inf, False)

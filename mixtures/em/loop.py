@@ -131,13 +131,11 @@ def _extrapolate(trace: list[float], lag: int) -> float:
 def find_collapse(mixture: NormalMixture, responsibilities: Array) -> Collapse | None:
     """Return the component of a new theta that emptied or fell below the variance floor, if one did."""
     counts = responsibilities.sum(axis=0)
-    smallest = mixture.covariances[:, 0, 0] if mixture.n_dims == 1 else _smallest_variances(mixture)
+    variances = np.linalg.eigvalsh(mixture.covariances)
+    with np.errstate(divide="ignore"):
+        smallest = np.where(variances[:, 0] > 0, 1 / (1 / variances).sum(axis=1), 0)
     sound = (counts > FEWEST_OBSERVATIONS) & (smallest > VARIANCE_FLOOR)
     if sound.all():
         return None
     j = int(np.flatnonzero(~sound)[0])
     return Collapse(j, np.flatnonzero(responsibilities[:, j] > 0.5))
-
-
-def _smallest_variances(mixture: NormalMixture) -> Array:
-    return np.linalg.eigvalsh(mixture.covariances)[:, 0]

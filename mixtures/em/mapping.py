@@ -16,11 +16,13 @@ from mixtures.em.coordinates import (
     theta_is_full,
     unpack,
 )
+from mixtures.em.triangles import factorise, multiply_lower, smallest_variance
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
 from mixtures.model.kernel import Data, Theta, moments, scatter_about
 
-#: Smallest variance of a component, in whitened coordinates: an sd of a millionth of the data's own.
+#: Smallest variance of a component (as `smallest_variance` has it) in whitened coordinates: an sd of a
+#: millionth of the data's own.
 #: Far below any component that means something (the slivers that count as spurious begin at 1/20),
 #: and far above what rounding does to whitened data.
 VARIANCE_FLOOR = 1e-12
@@ -76,6 +78,11 @@ def maximise(data: Data, shape: Shape, room: Room, mapped: Array) -> int:
         collapsed = _maximise_univariate(room, mapped)
         if collapsed != _CANCELLED:
             return collapsed
+    return _maximise_any(data, shape, room, mapped)
+
+
+@compiled
+def _maximise_any(data: Data, shape: Shape, room: Room, mapped: Array) -> int:
     k, d = shape.k, shape.d
     counts = room.sums[0]
     total = counts.sum()
@@ -129,16 +136,28 @@ def _maximise_univariate(room: Room, mapped: Array) -> int:
 
 @compiled
 def _centre(room: Room, shape: Shape, j: int) -> bool:
-    """Fill a component's shift and the scatter about it; whether the scatter cancels."""
+    """Fill a component's shift and the scatter about it; whether the scatter cancels in some direction."""
     d, sums = shape.d, room.sums
-    is_far = False
+    scatter, square = room.scatters[j], 0.0
     for a in range(d):
         room.shifts[j, a] = sums[1 + a, j] / sums[0, j]
         for b in range(a + 1):
             product = room.shifts[j, a] * room.shifts[j, b]
-            room.scatters[j, a, b] = sums[1 + d + a * d + b, j] / sums[0, j] - product
-        is_far = is_far or room.shifts[j, a] ** 2 > _FAR * room.scatters[j, a, a]
-    return is_far
+            scatter[a, b] = sums[1 + d + a * d + b, j] / sums[0, j] - product
+        square = max(square, room.shifts[j, a] ** 2 / scatter[a, a])
+    if theta_is_full(shape):
+        factor, step = room.new.factors[j], room.new.means[j]  # room that is not yet taken
+        factor[:] = scatter
+        if not factorise(factor):
+            return True
+        square = 0.0
+        for a in range(d):
+            step[a] = room.shifts[j, a]
+            for b in range(a):
+                step[a] -= factor[a, b] * step[b]
+            step[a] /= factor[a, a]
+            square += step[a] ** 2
+    return not 0 <= square <= _FAR
 
 
 @compiled
@@ -156,11 +175,9 @@ def _refactor(room: Room, shape: Shape, j: int) -> bool:
     scatter = room.scatters[j]
     if not take_root(scatter, shape):
         return False
-    multiply_lower(room.old.factors[j], scatter, theta_is_full(shape), room.new.factors[j])
-    smallest = math.inf
-    for a in range(shape.d):
-        smallest = min(smallest, room.new.factors[j, a, a] ** 2)
-    return smallest > VARIANCE_FLOOR  # which NaN is not
+    is_full = theta_is_full(shape)
+    multiply_lower(room.old.factors[j], scatter, is_full, room.new.factors[j])
+    return smallest_variance(room.new.factors[j], is_full) > VARIANCE_FLOOR  # which NaN is not
 
 
 @compiled
@@ -177,34 +194,6 @@ def take_root(scatter: Array, shape: Shape) -> bool:
             scatter[a, a] = mean
     for a in range(d):
         scatter[a, a] = math.sqrt(scatter[a, a])
-    return True
-
-
-@compiled
-def multiply_lower(left: Array, right: Array, is_full: bool, product: Array) -> None:
-    """Fill the lower triangle of the product of two lower triangles, or its diagonal."""
-    for a in range(len(left)):
-        for b in range(0 if is_full else a, a + 1):
-            entry = 0.0
-            for c in range(b, a + 1):
-                entry += left[a, c] * right[c, b]
-            product[a, b] = entry
-
-
-@compiled
-def factorise(matrix: Array) -> bool:
-    """Replace the lower triangle by its Cholesky factor; false where the matrix is not positive definite."""
-    for a in range(len(matrix)):
-        for b in range(a + 1):
-            entry = matrix[a, b]
-            for c in range(b):
-                entry -= matrix[a, c] * matrix[b, c]
-            if a > b:
-                matrix[a, b] = entry / matrix[b, b]
-            elif entry > 0:
-                matrix[a, a] = math.sqrt(entry)
-            else:
-                return False
     return True
 
 
@@ -226,11 +215,3 @@ def short_runs(data: Data, shape: Shape, vectors: Array, n_steps: int) -> Array:
                 log_likelihoods[run] = np.nan
                 break
     return log_likelihoods
-
-
-@compiled
-def log_likelihood_of(data: Data, shape: Shape, vector: Array) -> float:
-    """Log-likelihood of a vector."""
-    theta, sums = empty_theta(shape), np.empty((1 + shape.d + shape.d**2, shape.k))
-    unpack(vector, shape, theta)
-    return moments(data, theta, sums)

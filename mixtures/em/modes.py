@@ -80,11 +80,15 @@ class SliverRule:
 
     def _are_thin(self, weights: Array, covariances: Array) -> NDArray[np.bool_]:
         d = covariances.shape[-1]
-        variances = covariances[..., 0, 0] if d == 1 else np.linalg.eigvalsh(covariances)[..., 0]
         is_small = weights * self.n_observations < SLIVER_COUNT * d
+        if not is_small.any():
+            return is_small
+        variances = covariances[..., 0, 0] if d == 1 else np.linalg.eigvalsh(covariances)[..., 0]
         return is_small & (variances < SLIVER_RATIO**2 * variances.max(axis=-1, keepdims=True))
 
     def _are_within_rounding(self, covariances: Array) -> NDArray[np.bool_]:
-        factor = self.scale.factor
+        factor, narrowest = self.scale.factor, (self.rounding_unit * ROUNDING_SD) ** 2
+        if not narrowest.any():
+            return np.zeros(covariances.shape[:-2], dtype=bool)
         variances = np.einsum("ab,...bc,ac->...a", factor, covariances, factor, optimize=len(factor) > 1)
-        return (variances < (self.rounding_unit * ROUNDING_SD) ** 2).any(axis=-1)
+        return (variances < narrowest).any(axis=-1)

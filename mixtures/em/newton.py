@@ -16,14 +16,17 @@ import numpy as np
 from mixtures.em.coordinates import Shape, copy_theta, empty_theta
 from mixtures.em.curvature import (
     Derivatives,
+    Scores,
     differentiate,
     empty_derivatives,
+    empty_scores,
     gradient_of,
     move,
     n_local,
     place_of,
 )
-from mixtures.em.mapping import FEWEST_OBSERVATIONS, VARIANCE_FLOOR, factorise
+from mixtures.em.mapping import FEWEST_OBSERVATIONS, VARIANCE_FLOOR
+from mixtures.em.triangles import factorise, smallest_variance, solve
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
 from mixtures.model.kernel import Data, Theta, moments
@@ -58,6 +61,16 @@ class _Solver(NamedTuple):
     sums: Array  # as `kernel.moments` has them
 
 
+class NewtonRoom(NamedTuple):
+    """Room for Newton steps of one shape."""
+
+    solver: _Solver
+    here: Derivatives
+    there: Derivatives
+    trial: Theta
+    scores: Scores
+
+
 class _Finish(NamedTuple):
     """Where steps with one Hessian ended."""
 
@@ -69,13 +82,19 @@ class _Finish(NamedTuple):
 
 
 @compiled
-def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float) -> Ascent:
-    """Climb from theta, in place, until a step is to gain less than the tolerance, or while steps lead up."""
-    p = n_local(shape)
-    sums = np.empty((1 + shape.d + shape.d**2, shape.k))
+def empty_newton(shape: Shape) -> NewtonRoom:
+    """Room for Newton steps."""
+    p, sums = n_local(shape), np.empty((1 + shape.d + shape.d**2, shape.k))
     solver = _Solver(np.empty((p, p)), np.empty((p, p)), np.empty(p), np.empty(p), sums)
-    here, there, trial = empty_derivatives(shape), empty_derivatives(shape), empty_theta(shape)
-    log_likelihood, radius, n_passes = differentiate(data, shape, theta, here), _RADIUS, 0
+    here, there = empty_derivatives(shape), empty_derivatives(shape)
+    return NewtonRoom(solver, here, there, empty_theta(shape), empty_scores(shape))
+
+
+@compiled
+def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float, room: NewtonRoom) -> Ascent:
+    """Climb from theta, in place, until a step is to gain less than the tolerance, or while steps lead up."""
+    solver, here, there, trial, scores = room
+    log_likelihood, radius, n_passes = differentiate(data, shape, theta, here, scores), _RADIUS, 0
     n_curvatures = 1
     while n_curvatures < _MAX_STEPS:
         shift = _solve_within(shape, theta, here, radius, solver)
@@ -93,14 +112,14 @@ def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float) -> Ascent:
                 return Ascent(reached + finish.decrement, finish.decrement, n_curvatures, n_passes)
             if finish.decrement < gain and finish.log_likelihood > log_likelihood:
                 copy_theta(trial, theta)
-                log_likelihood = differentiate(data, shape, theta, here)
+                log_likelihood = differentiate(data, shape, theta, here, scores)
                 n_curvatures += 1
                 continue
-            _solve(solver.factor, here.gradient, solver.step)
+            solve(solver.factor, here.gradient, solver.step)
         copy_theta(theta, trial)
         reached = -math.inf
         if move(trial, shape, solver.step) and _is_inside(trial, here.counts.sum()):
-            reached = differentiate(data, shape, trial, there)
+            reached = differentiate(data, shape, trial, there, scores)
             n_curvatures += 1
         if reached - log_likelihood > 0.1 * gain - ROUNDING * abs(log_likelihood):
             radius = min(2 * radius, _RADIUS)
@@ -122,7 +141,7 @@ def _finish(data: Data, shape: Shape, theta: Theta, solver: _Solver, tolerance: 
         log_likelihood = moments(data, theta, solver.sums)
         n_passes += 1
         gradient_of(shape, theta, solver.sums, solver.gradient)
-        _solve(solver.factor, solver.gradient, solver.step)
+        solve(solver.factor, solver.gradient, solver.step)
         last, gain = gain, _half_product(solver.gradient, solver.step)
         if not gain < last / 10:
             return _Finish(gain, log_likelihood, n_passes)
@@ -138,7 +157,7 @@ def _solve_within(shape: Shape, theta: Theta, into: Derivatives, radius: float, 
     while shift < _LARGEST_SHIFT:
         solver.factor[:] = shift * solver.metric - into.hessian
         if _factorise_safely(solver.factor):
-            _solve(solver.factor, into.gradient, solver.step)
+            solve(solver.factor, into.gradient, solver.step)
             length = 0.0
             for a in range(len(solver.step)):
                 for b in range(len(solver.step)):
@@ -178,21 +197,6 @@ def _factorise_safely(matrix: Array) -> bool:
 
 
 @compiled
-def _solve(factor: Array, right: Array, solution: Array) -> None:
-    """Solve L L' solution = right."""
-    p = len(right)
-    for a in range(p):
-        value = right[a]
-        for b in range(a):
-            value -= factor[a, b] * solution[b]
-        solution[a] = value / factor[a, a]
-    for a in range(p - 1, -1, -1):
-        for b in range(a + 1, p):
-            solution[a] -= factor[b, a] * solution[b]
-        solution[a] /= factor[a, a]
-
-
-@compiled
 def _half_product(left: Array, right: Array) -> float:
     product = 0.0
     for a in range(len(left)):
@@ -206,7 +210,6 @@ def _is_inside(theta: Theta, total: float) -> bool:
     for j in range(len(theta.log_weights)):
         if not theta.log_weights[j] > math.log(FEWEST_OBSERVATIONS / total):
             return False
-        for a in range(theta.means.shape[1]):
-            if not theta.factors[j, a, a] ** 2 > VARIANCE_FLOOR:
-                return False
+        if not smallest_variance(theta.factors[j], theta.is_full) > VARIANCE_FLOOR:
+            return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtures.em.acceleration import ANDERSON, SQUAREM
-from mixtures.em.climb import COLLAPSED, Climbs, Rules, Starts, climb_all, climb_in_threads
+from mixtures.em.climb import COLLAPSED, PATIENCE, Climbs, Rules, Starts, climb_all, climb_in_threads
 from mixtures.em.coordinates import Shape, shape_of, to_mixture, to_vector, unpack_all
 from mixtures.em.curvature import cost_of
-from mixtures.em.information import certify
+from mixtures.em.information import DECREMENT_BOUND, certify
 from mixtures.em.loop import Collapse, Run, run
-from mixtures.em.mapping import log_likelihood_of, short_runs
+from mixtures.em.mapping import short_runs
 from mixtures.em.modes import SliverRule
 from mixtures.em.starts import condense, random_vectors
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array, freeze
 from mixtures.model.kernel import Data, as_data
+from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
 
@@ -34,16 +36,13 @@ class Acceleration(StrEnum):
 
 
 _METHODS = {Acceleration.SQUAREM: SQUAREM, Acceleration.ANDERSON: ANDERSON}
-# Passes of accelerated EM before Newton steps are tried, at least the time of two Hessians where these are
-# dear, and the gain of one below which they are: docs/decisions/0007-acceleration.md.
-_PATIENCE, _GAIN = 10, 10.0
-_AT_A_MODE = 3  # ... and fewer from the modes of condensed data
+_AT_A_MODE = 2  # patience of runs from the modes of condensed data
 # Short runs from random parameters, and the best of them that go on to their modes: multiplied by
 # (k - 1)^3, up to the most of each, divided by d and k d^2, since runs take longer there. Steps of a short
 # run, and stand-ins for the data in it for each component: docs/decisions/0003-short-runs.md.
 _N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 2000
 _SHORT_STEPS, _N_CONDENSED = 6, 100
-_LONGER, _LONGER_PATIENCE = Rules(SQUAREM, 1e-3, 300, _GAIN), 6
+_LONGER, _LONGER_PATIENCE = Rules(tolerance=1e-3, max_iter=300), 4
 _DISTINCT = 1e-2  # log-likelihood, on condensed data, by which two modes differ at least
 _REACHED = 0.01  # runs that end this close to the best have reached it
 _LARGE = 200_000  # observations and starts, multiplied, from which on threads are worth waking
@@ -108,7 +107,7 @@ class Search:
     tolerance : float
         Log-likelihood still to gain at which a run stops.
     max_iter : int
-        Largest number of steps of one run.
+        Largest number of EM steps of one run.
     acceleration : Acceleration
         With `NONE`, runs are those of the textbook, `loop.run`.
     """
@@ -130,8 +129,8 @@ class Search:
 
         The likeliest of many short runs go on to their modes, of which the likeliest sound ones are kept,
         one start of each mode before a second of any. Short runs before long ones after Biernacki, Celeux
-        & Govaert (2003). The last place goes to the likeliest spurious mode, if there is one, so that a
-        higher maximum without meaning is seen and reported.
+        & Govaert (2003). The last of several places goes to the likeliest spurious mode, if there is one,
+        so that a higher maximum without meaning is seen and reported.
         """
         k, d, _ = self.shape
         effort = max(k - 1, 1) ** 3
@@ -148,7 +147,7 @@ class Search:
 
     def from_starts(self, starts: Sequence[Array], shortlist: Shortlist | None = None) -> Modes:
         """Find the modes that starts, vectors, lead to, those of a shortlist before the others."""
-        own = self._starts(starts, _PATIENCE)
+        own = self._starts(starts, PATIENCE)
         if shortlist is None:
             return self._sort_out(self._climb(own))
         listed = self._starts(shortlist.vectors, _AT_A_MODE)
@@ -165,7 +164,7 @@ class Search:
         is_new[1:] = np.diff(-heights[order]) > _DISTINCT
         kept = np.concatenate([order[is_new], order[~is_new]])[:n_kept]
         candidates = np.flatnonzero((longer.outcomes != COLLAPSED) & is_spurious)
-        if len(candidates):
+        if len(candidates) and n_kept > 1:
             kept[-1] = candidates[heights[candidates].argmax()]
         return longer.vectors[kept]
 
@@ -175,9 +174,13 @@ class Search:
 
     def _climb(self, starts: Starts) -> Ends:
         if self.acceleration == Acceleration.NONE:
-            runs = [self._settle(self._run(to_mixture(vector, self.shape))) for vector in starts.vectors]
+            runs = [
+                self._settle(self._run(to_mixture(vector, self.shape), self.tolerance))
+                for vector in starts.vectors
+            ]
             return _TextbookEnds(tuple(runs), self.shape)
-        rules = Rules(_METHODS[self.acceleration], self.tolerance, self.max_iter, _GAIN)
+        tolerance = min(float(self.tolerance), DECREMENT_BOUND)  # a run to be certified goes as far
+        rules = Rules(_METHODS[self.acceleration], tolerance, int(self.max_iter))
         is_large = len(starts.vectors) > 1 and len(starts.vectors) * len(self.x) > _LARGE
         climb, data = climb_in_threads if is_large else climb_all, as_data(self.x)
         return _ClimbedEnds(climb(data, self.shape, starts, rules), data, self.shape)
@@ -209,20 +212,20 @@ class Search:
 
         A mode that converges fast can hide a slow one from the extrapolation of the trace.
         """
+        tolerance, least = self.tolerance, math.ulp(run.log_likelihood)
         while run.collapse is None and len(run.trace) <= self.max_iter:
             if certify(run.mixture, self.x, self.spec.covariance).is_maximum:
                 break
-            further = self._run(run.mixture, run.trace[:-1].tolist())
-            if len(further.trace) <= len(run.trace) + 2:  # nothing left that floating point can show
+            is_last, tolerance = tolerance <= least, max(tolerance / 100, least)
+            further = self._run(run.mixture, tolerance, run.trace[:-1].tolist())
+            if is_last and len(further.trace) <= len(run.trace) + 2:  # nothing left that floating point shows
                 return further
             run = further
         return run
 
-    def _run(self, start: NormalMixture, earlier: Sequence[float] = ()) -> Run:
+    def _run(self, start: NormalMixture, tolerance: float, earlier: Sequence[float] = ()) -> Run:
         covariance = self.spec.covariance
-        return run(
-            self.x, covariance, start, tolerance=self.tolerance, max_iter=self.max_iter, earlier=earlier
-        )
+        return run(self.x, covariance, start, tolerance=tolerance, max_iter=self.max_iter, earlier=earlier)
 
 
 class Ends(Protocol):
@@ -273,15 +276,12 @@ class _ClimbedEnds:
 
     def run(self, i: int) -> Run:
         mixture = to_mixture(self.climbs.vectors[i], self.shape)
-        trace = self.climbs.traces[i, : self.climbs.lengths[i]]
         collapse = None
         if self.climbs.outcomes[i] == COLLAPSED:
             component = int(self.climbs.collapsed[i])
             owned = e_step(mixture, self.data.x).responsibilities[:, component] > 0.5
             collapse = Collapse(component, np.flatnonzero(owned))
-        elif self.climbs.n_curvatures[i]:
-            trace = np.append(trace, log_likelihood_of(self.data, self.shape, self.climbs.vectors[i]))
-        return Run(mixture, freeze(trace.copy()), float(self.climbs.decrements[i]), collapse)
+        return Run(mixture, freeze(self.climbs.trace(i).copy()), float(self.climbs.decrements[i]), collapse)
 
 
 def _joined(first: Starts, second: Starts) -> Starts:

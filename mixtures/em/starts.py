@@ -33,7 +33,8 @@ def draw_start(start: Start, x: Array, shape: Shape, rng: np.random.Generator) -
         case Start.RANDOM_PARAMETERS:
             return random_vectors(x, shape, 1, rng)[0]
         case Start.RANDOM_RESPONSIBILITIES:
-            return from_responsibilities(as_data(x).x, shape, rng.dirichlet(np.ones(shape.k), size=len(x)))
+            shares = rng.standard_exponential((len(x), shape.k))  # over their sum uniform on the simplex
+            return from_responsibilities(as_data(x).x, shape, shares / shares.sum(axis=1, keepdims=True))
         case Start.KMEANS:
             return kmeans_plus_plus(x, shape, rng)
         case Start.QUANTILES:
@@ -88,23 +89,19 @@ def condense(x: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
 def from_responsibilities(x: Array, shape: Shape, responsibilities: Array) -> Array:
     """Vector of what the M-step makes of soft assignments (n, k); NaN where a covariance is singular."""
     k, d = shape.k, shape.d
-    theta, scatters = empty_theta(shape), np.zeros((k, d, d))
-    weights = responsibilities.sum(axis=0) / len(x)
-    theta.means[:] = 0.0
-    for i in range(len(x)):
-        for j in range(k):
-            for a in range(d):
-                theta.means[j, a] += responsibilities[i, j] * x[i, a] / (weights[j] * len(x))
-    for i in range(len(x)):
-        for j in range(k):
-            share = responsibilities[i, j] / (weights[j] * len(x))
-            _add_scatter(x[i], theta.means[j], share, scatters[j])
+    theta, scatters, weights = empty_theta(shape), np.zeros((k, d, d)), np.empty(k)
+    for j in range(k):
+        shares = responsibilities[:, j] / responsibilities[:, j].sum()
+        weights[j] = responsibilities[:, j].sum() / len(x)
+        theta.log_weights[j] = math.log(weights[j])
+        for a in range(d):
+            theta.means[j, a] = (shares * x[:, a]).sum()
+        _add_scatter(x, shares, theta.means[j], scatters[j])
     if shape.structure == TIED:
         pool(scatters, weights)
     is_sound = True
     for j in range(k):
         is_sound = take_root(scatters[j], shape) and is_sound
-        theta.log_weights[j] = math.log(weights[j])
     theta.factors[:] = scatters
     vector = np.full(size_of(shape), np.nan)
     if is_sound:
@@ -113,10 +110,12 @@ def from_responsibilities(x: Array, shape: Shape, responsibilities: Array) -> Ar
 
 
 @compiled
-def _add_scatter(observation: Array, centre: Array, share: float, scatter: Array) -> None:
-    for a in range(len(centre)):
-        for b in range(a + 1):
-            scatter[a, b] += share * (observation[a] - centre[a]) * (observation[b] - centre[b])
+def _add_scatter(x: Array, shares: Array, centre: Array, scatter: Array) -> None:
+    """Add the scatter of shares of the observations about a centre, of which only the lower triangle."""
+    for i in range(len(x)):
+        for a in range(x.shape[1]):
+            for b in range(a + 1):
+                scatter[a, b] += shares[i] * (x[i, a] - centre[a]) * (x[i, b] - centre[b])
 
 
 def kmeans_plus_plus(x: Array, shape: Shape, rng: np.random.Generator) -> Array:
@@ -140,21 +139,27 @@ def k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None:
             distances[i] = min(distances[i], _squared_distance(x, i, centres, j - 1))
         running = np.cumsum(distances)
         centres[j] = x[min(np.searchsorted(running, uniform[j] * running[-1]), len(x) - 1)]
+    groups[:] = 0
     for _ in range(_LLOYD_ITERATIONS):
-        _group(x, centres, groups)
+        if not _group(x, centres, groups):
+            return
         _average(x, groups, centres)
     _group(x, centres, groups)
 
 
 @compiled
-def _group(x: Array, centres: Array, groups: Integers) -> None:
-    """Fill in the nearest centre of each observation."""
+def _group(x: Array, centres: Array, groups: Integers) -> bool:
+    """Fill in the nearest centre of each observation; whether one of them changed."""
+    is_changed = False
     for i in range(len(x)):
-        smallest = np.inf
+        nearest, smallest = 0, np.inf
         for j in range(len(centres)):
             distance = _squared_distance(x, i, centres, j)
             if distance < smallest:
-                groups[i], smallest = j, distance
+                nearest, smallest = j, distance
+        is_changed = is_changed or nearest != groups[i]
+        groups[i] = nearest
+    return is_changed
 
 
 @compiled
@@ -196,9 +201,10 @@ def from_clusters(x: Array, shape: Shape, groups: Integers, centres: Array) -> A
     k, d = shape.k, shape.d
     theta, pooled = empty_theta(shape), np.zeros((d, d))
     sizes = np.ones(k)  # an empty cluster still gets a weight
-    for i in range(len(x)):
-        sizes[groups[i]] += 1
-        _add_scatter(x[i], centres[groups[i]], 1 / len(x), pooled)
+    for j in range(k):
+        is_own = groups == j
+        sizes[j] += is_own.sum()
+        _add_scatter(x, is_own / len(x), centres[j], pooled)
     is_sound = take_root(pooled, shape)
     for a in range(d):
         is_sound = is_sound and pooled[a, a] > _SMALLEST_POOLED_SD

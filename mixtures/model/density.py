@@ -111,7 +111,7 @@ def soft_assignments(mixture: NormalMixture, x: ArrayLike) -> SoftAssignments:
     joint = joint_log_densities(mixture, as_observations(x, mixture.n_dims))
     top = joint.max(axis=1)
     joint -= top[:, None]  # far out, where densities are tiny, their ratios keep their digits
-    over_top = log_sum_exp(joint)
+    over_top = np.log(np.exp(joint).sum(axis=1))
     return SoftAssignments(top + over_top, joint - over_top[:, None])
 
 

@@ -30,7 +30,8 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance
 
 _CHUNK = 16_384  # observations that a thread takes at a time: 0.1 ms of work
-_BLOCK = 528  # at most; a product of as many numbers up to k must not overflow; rows of 2^9 would fight for the cache
+# At most; a product of as many numbers up to k must not overflow, and rows of 2^9 share places in the cache.
+_BLOCK = 528
 _LARGEST_EXPONENT = 1000  # ... in base 2
 _CACHE = 4224  # numbers that a block may keep in the fastest cache
 _LANES = 16  # a block is a multiple of what the processor takes at once

@@ -40,7 +40,7 @@ class Scale:
         sds = np.sqrt(np.square(centred).mean(axis=0))
         if covariance == Covariance.SPHERICAL:
             factor = np.sqrt(np.square(sds).mean()) * np.eye(len(sds))
-        elif covariance == Covariance.DIAGONAL:
+        elif covariance == Covariance.DIAGONAL or len(sds) == 1:
             factor = np.diag(sds)
         else:
             triangle = np.linalg.qr(centred / sds, mode="r").T / np.sqrt(len(x))  # never squares the data
@@ -54,7 +54,10 @@ class Scale:
 
     def standardise(self, x: Array) -> Array:
         """Return observations (n, d) in standardised units."""
-        return np.linalg.solve(self.factor, (x - self.location).T).T
+        centred = x - self.location
+        return (
+            centred / self.factor[0] if len(self.factor) == 1 else np.linalg.solve(self.factor, centred.T).T
+        )
 
     def standardise_mixture(self, mixture: NormalMixture) -> NormalMixture:
         """Return the mixture of the standardised variable."""

@@ -9,10 +9,10 @@ from oracles import STRUCTURES, random_mixture
 from mixtures.em.acceleration import ANDERSON, ORDER, PLAIN, SQUAREM, empty_history, propose, restart
 from mixtures.em.climb import COLLAPSED, CONVERGED, EXHAUSTED, Rules, Starts, climb_all, climb_in_threads
 from mixtures.em.coordinates import empty_theta, pack, shape_of, size_of, to_mixture, to_vector, unpack
-from mixtures.em.curvature import differentiate, empty_derivatives, gradient_of, move, n_local
+from mixtures.em.curvature import differentiate, empty_derivatives, empty_scores, gradient_of, move, n_local
 from mixtures.em.information import certify, curve
 from mixtures.em.loop import run
-from mixtures.em.newton import ascend
+from mixtures.em.newton import ascend, empty_newton
 from mixtures.em.starts import random_vectors
 from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood
@@ -21,7 +21,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
 CASES = [(k, d, covariance) for covariance in STRUCTURES for k, d in ((1, 1), (2, 1), (3, 1), (2, 3))]
-DEFAULT = Rules(SQUAREM, 1e-9, 5000, 10.0)
+DEFAULT = Rules(max_iter=5000)
 
 
 def theta_of(mixture, shape):
@@ -108,7 +108,7 @@ def test_derivatives_are_those_of_the_definition(k, d, covariance, is_weighted):
     counts = np.random.default_rng(1).integers(0, 3, size=len(x)) if is_weighted else np.ones(len(x), int)
     into = empty_derivatives(shape)
     data = as_data(x, counts.astype(float)) if is_weighted else as_data(x)
-    height = differentiate(data, shape, theta_of(mixture, shape), into)
+    height = differentiate(data, shape, theta_of(mixture, shape), into, empty_scores(shape))
     repeated = np.repeat(x, counts, axis=0)
     expected = curve(mixture, repeated, spec.covariance)
     size = np.abs(expected.hessian).max()
@@ -122,7 +122,7 @@ def test_derivatives_are_those_of_the_definition(k, d, covariance, is_weighted):
 def test_the_sums_of_a_pass_give_the_gradient(k, d, covariance):
     mixture, x, _, shape = problem(k, d, covariance)
     theta, into = theta_of(mixture, shape), empty_derivatives(shape)
-    differentiate(as_data(x), shape, theta, into)
+    differentiate(as_data(x), shape, theta, into, empty_scores(shape))
     sums, gradient = np.empty((1 + d + d * d, k)), np.empty(n_local(shape))
     moments(as_data(x), theta, sums)
     gradient_of(shape, theta, sums, gradient)
@@ -138,8 +138,8 @@ def test_a_move_gains_what_the_gradient_says(k, d, covariance):
     for sign in (-1, 1):
         theta = theta_of(mixture, shape)
         assert move(theta, shape, sign * step)
-        heights.append(differentiate(data, shape, theta, into))
-    differentiate(data, shape, theta_of(mixture, shape), into)
+        heights.append(differentiate(data, shape, theta, into, empty_scores(shape)))
+    differentiate(data, shape, theta_of(mixture, shape), into, empty_scores(shape))
     assert heights[1] - heights[0] == pytest.approx(2 * into.gradient @ step, rel=1e-5, abs=1e-9)
 
 
@@ -162,7 +162,7 @@ def test_newton_ends_at_a_certified_maximum(covariance, d):
     spec = MixtureSpec(2, covariance)
     shape = shape_of(spec, d)
     theta = theta_of(truth, shape)
-    ascent = ascend(as_data(x), shape, theta, 1e-9)
+    ascent = ascend(as_data(x), shape, theta, 1e-9, empty_newton(shape))
     vector = np.empty(size_of(shape))
     pack(theta, shape, vector)
     mixture = to_mixture(vector, shape)
@@ -178,7 +178,7 @@ def test_newton_stops_where_there_is_no_strict_maximum():
     x = (x - x.mean()) / x.std()
     shape = shape_of(MixtureSpec(2), 1)
     theta = theta_of(NormalMixture.univariate([0.3, 0.7], [0, 0], [1, 1]), shape)
-    assert ascend(as_data(x), shape, theta, 1e-9).decrement == math.inf
+    assert ascend(as_data(x), shape, theta, 1e-9, empty_newton(shape)).decrement == math.inf
 
 
 # Whole runs ---------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_likelihoods_never_fall(method):
     climbs = climb_all(as_data(x), shape, starts_of(vectors), DEFAULT._replace(method=method))
     assert set(climbs.outcomes) <= {CONVERGED, EXHAUSTED, COLLAPSED}
     for i in range(40):
-        trace = climbs.traces[i, : climbs.lengths[i]]
+        trace = climbs.trace(i)
         assert (np.diff(trace) >= -1e-12 * np.abs(trace[1:])).all()
         if climbs.outcomes[i] == CONVERGED:
             found = log_likelihood(to_mixture(climbs.vectors[i], shape), x)
@@ -222,7 +222,7 @@ def test_few_runs_end_below_the_textbooks():
             continue
         is_worse = fast.log_likelihoods[0] < slow.log_likelihoods[0] - 1e-6 * abs(slow.log_likelihoods[0])
         n_worse += is_worse or fast.outcomes[0] == COLLAPSED
-        trace = slow.traces[0, : slow.lengths[0]]
+        trace = slow.trace(0)
         n_steps += int(np.argmax(trace >= trace[-1] - 1e-8 * abs(trace[-1]))) + 1
         n_passes += fast.n_passes[0] + 4 * fast.n_curvatures[0]
     assert n_worse <= 8
@@ -236,7 +236,7 @@ def test_plain_runs_are_the_textbook_loop():
     vector = random_vectors(x, shape, 1, np.random.default_rng(2))
     plain = climb_all(as_data(x), shape, starts_of(vector), Rules(PLAIN, 1e-9, 60, -1.0))
     textbook = run(x, spec.covariance, to_mixture(vector[0], shape), tolerance=1e-300, max_iter=60)
-    assert plain.traces[0, : plain.lengths[0]] == pytest.approx(textbook.trace, abs=1e-9)
+    assert plain.trace(0) == pytest.approx(textbook.trace, abs=1e-9)
 
 
 def test_a_run_that_collapses_says_on_which_component():

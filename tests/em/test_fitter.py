@@ -8,6 +8,7 @@ import pytest
 from oracles import STRUCTURES, two_components
 from references import acidity, faithful, galaxies, geyser, penguins
 
+from mixtures.em.climb import climb_all
 from mixtures.em.fitter import EM
 from mixtures.em.modes import SliverRule
 from mixtures.em.starts import Start
@@ -249,11 +250,57 @@ def test_data_and_randomness_are_checked_at_the_door():
 
 @pytest.mark.parametrize("acceleration", ["squarem", "anderson", "none"])
 def test_too_few_steps_are_not_converged(acceleration):
-    fit = EM(max_iter=2, acceleration=acceleration).fit(MixtureSpec(2), faithful(), 1)
+    fit = EM(max_iter=1, acceleration=acceleration).fit(MixtureSpec(2), faithful(), 1)
     assert fit.status == "not_converged"
-    assert fit.message.endswith("of log-likelihood is still to gain after 2 steps")
+    assert fit.message.endswith("of log-likelihood is still to gain after 1 step")
     assert fit.details.certificate.newton_decrement > 1e-8
-    assert len(fit.details.trace) == 3
+    assert len(fit.details.trace) == 2
+
+
+@pytest.mark.parametrize("acceleration", ["squarem", "anderson", "none"])
+@pytest.mark.parametrize("tolerance", [1, 1e-4])
+def test_a_loose_tolerance_still_ends_at_a_maximum(acceleration, tolerance):
+    fit = EM(tolerance=tolerance, acceleration=acceleration).fit(MixtureSpec(2), faithful(), 1)
+    assert fit.status == "converged"
+    best = EM().fit(MixtureSpec(2), faithful(), 1)
+    assert fit.log_likelihood == pytest.approx(best.log_likelihood, abs=tolerance)
+
+
+def test_settings_of_other_types_compile_nothing_anew():
+    EM().fit(MixtureSpec(2), faithful(), 1)
+    n_signatures = len(climb_all.signatures)
+    EM(tolerance=1e-3, max_iter=np.int32(50)).fit(MixtureSpec(2), faithful(), 1)
+    EM(tolerance=1).fit(MixtureSpec(2), faithful(), 1)
+    assert len(climb_all.signatures) == n_signatures
+
+
+def test_a_huge_limit_of_steps_takes_no_memory():
+    assert EM(max_iter=10**12).fit(MixtureSpec(2), faithful(), 1).status == "converged"
+
+
+@pytest.mark.parametrize("acceleration", ["squarem", "none"])
+def test_the_order_of_columns_does_not_matter(acceleration):
+    """A component nearly on a line, steep in the first column or in the second."""
+    rng = np.random.default_rng(1)
+    t = rng.normal(size=400)
+    line = np.column_stack([1e-3 * t, t + 1e-4 * rng.normal(size=400)])
+    x = np.vstack([rng.normal([6, 0], 1, size=(400, 2)), line])
+    one, other = (
+        EM(n_starts=5, acceleration=acceleration).fit(MixtureSpec(2), columns, 1)
+        for columns in (x, x[:, ::-1])
+    )
+    assert one.status == other.status
+    if one.estimate is not None:
+        assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_starts", [4, 5])
+def test_a_spurious_mode_takes_no_ones_only_place(n_starts):
+    x, best = galaxies(), EM().fit(MixtureSpec(4), galaxies(), 1).log_likelihood
+    short = sum(
+        EM(n_starts=n_starts).fit(MixtureSpec(4), x, seed).log_likelihood < best - 1e-6 for seed in range(10)
+    )
+    assert short == 0
 
 
 def test_a_start_on_a_saddle_is_not_converged():

@@ -109,13 +109,14 @@ def test_extremes_change_nothing(offset, scale, separation, smallest, ratio, k, 
     assert check_moments(mixture, x[:, None], weights=counts) < 1
 
 
-def test_the_check_can_fail():
+def test_the_check_can_fail(monkeypatch):
     rng = np.random.default_rng(5)
     mixture, x = random_mixture(rng, 2, 1), rng.normal(size=(500, 1))
-    moved = NormalMixture(mixture.weights, mixture.means + 1e-10, mixture.covariances)
-    found = weighted_moments(moved, x)
     assert check_moments(mixture, x) < 1
-    assert abs(found.firsts - weighted_moments(mixture, x).firsts).max() > 100 * EXACT
+    moved = NormalMixture(mixture.weights, mixture.means + 1e-10, mixture.covariances)
+    wrong = weighted_moments(moved, x)
+    monkeypatch.setitem(globals(), "weighted_moments", lambda *_, **__: wrong)
+    assert check_moments(mixture, x) > 1
 
 
 @pytest.mark.parametrize(("k", "d"), [(2, 1), (3, 1), (2, 3)])
@@ -137,7 +138,7 @@ def test_threads_change_no_bit(k, d):
     serial = weighted_moments(mixture, x)
     most = numba.get_num_threads()
     try:
-        for n_threads in {1, most}:
+        for n_threads in sorted({1, most}):  # on a machine with one processor, one
             numba.set_num_threads(n_threads)
             threaded = weighted_moments(mixture, x, in_threads=True)
             assert threaded.log_likelihood == serial.log_likelihood
