@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mixtures.bayes.diagnostics import Gate
@@ -22,13 +22,20 @@ WITHOUT_INTERVALS = frozenset({"em"})  # engines that give point estimates alone
 #: Seconds that a fit takes for each observation and component, about, as the engines come.
 _SECONDS = {"em": 1.5e-6, "nuts": 3e-4}
 _OTHER_SECONDS = 2.5e-3  # an engine that nothing is known of
+_TEXTBOOK = 200  # times as long EM takes without acceleration
 _SECONDS_OF_COMPARISON = 6e-4  # a data set is drawn and a fit compared in this, however few observations
 
 
 def expected_seconds(method: Method, condition: Condition) -> float:
     """Seconds that a fit and its comparison take, about: by them replicates are gathered into tasks."""
-    per_cell = _SECONDS.get(method.engine, _OTHER_SECONDS)
+    per_cell = _SECONDS.get(method.engine, _OTHER_SECONDS) * _effort(method.settings)
     return _SECONDS_OF_COMPARISON + per_cell * condition.n * condition.spec.n_components
+
+
+def _effort(settings: Mapping[str, Any]) -> float:
+    """How many times as long a fit takes as with the engine's own settings, about."""
+    of_em = settings.get("n_starts", 10) / 10 * (_TEXTBOOK if settings.get("acceleration") == "none" else 1)
+    return float(of_em * (settings.get("target_ess") or 1000) / 1000)
 
 
 def build(method: Method) -> Fitter:

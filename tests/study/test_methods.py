@@ -75,6 +75,9 @@ def test_every_engine_has_an_expected_time_that_grows_with_the_data():
     small, large = design(grid=grid(truth(), n=[500, 5000])).conditions
     em, nuts, other = (method(engine=engine) for engine in ("em", "nuts", "halves"))
     assert 0.001 < expected_seconds(em, small) < 0.01 < expected_seconds(nuts, small) < 1
+    slow = method(engine="em", acceleration="none"), method(engine="nuts", target_ess=20_000)
+    for one, quick in zip(slow, (em, nuts), strict=True):
+        assert expected_seconds(one, small) > 10 * expected_seconds(quick, small)
     for one in (em, nuts, other):
         assert (
             expected_seconds(one, small) < expected_seconds(one, large) <= 10 * expected_seconds(one, small)
