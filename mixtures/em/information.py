@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.em.coordinates import shape_of, to_theta
-from mixtures.em.curvature import differentiate, empty_derivatives, empty_scores
+from mixtures.em.newton import decrement_at
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array
 from mixtures.model.kernel import as_data
@@ -30,9 +30,6 @@ from mixtures.model.spec import Covariance, MixtureSpec
 
 #: A solution is certified where the log-likelihood still to gain is below this.
 DECREMENT_BOUND = 1e-8
-#: Share of the largest eigenvalue of the information below which another may be 0 but for rounding: where two
-#: components are equal, say, the likelihood is flat in their weights.
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +73,8 @@ class Certificate:
 def certify(mixture: NormalMixture, x: Array, covariance: Covariance) -> Certificate:
     """Certify a solution for observations (n, d)."""
     shape = shape_of(MixtureSpec(mixture.n_components, covariance), mixture.n_dims)
-    derivatives = empty_derivatives(shape)
-    differentiate(as_data(x), shape, to_theta(mixture, shape), derivatives, empty_scores(shape))
-    eigenvalues, directions = np.linalg.eigh(-derivatives.hessian)
-    if eigenvalues[0] <= _ROUNDING * eigenvalues[-1]:
-        return Certificate(np.inf, False)
-    return Certificate(float(np.square(derivatives.gradient @ directions) @ (1 / eigenvalues)) / 2, True)
+    decrement = decrement_at(as_data(x), shape, to_theta(mixture, shape))
+    return Certificate(decrement, decrement < np.inf)
 
 
 def curve(mixture: NormalMixture, x: Array, covariance: Covariance) -> Curvature:

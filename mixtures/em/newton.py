@@ -132,6 +132,18 @@ def ascend(data: Data, shape: Shape, theta: Theta, tolerance: float, room: Newto
 
 
 @compiled
+def decrement_at(data: Data, shape: Shape, theta: Theta) -> float:
+    """Log-likelihood that Newton's step from theta is to gain; infinite where there is no strict maximum."""
+    derivatives, p = empty_derivatives(shape), n_local(shape)
+    differentiate(data, shape, theta, derivatives, empty_scores(shape))
+    information, step = -derivatives.hessian, np.empty(p)
+    if not _factorise_safely(information):
+        return math.inf
+    solve(information, derivatives.gradient, step)
+    return _half_product(derivatives.gradient, step)
+
+
+@compiled
 def _finish(data: Data, shape: Shape, theta: Theta, solver: _Solver, tolerance: float) -> _Finish:
     """Take the step at hand, and more with the same Hessian while each is to gain a tenth of the last."""
     n_passes, log_likelihood, gain = 0, -math.inf, _half_product(solver.gradient, solver.step)

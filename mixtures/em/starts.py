@@ -51,10 +51,12 @@ def random_vectors(x: Array, shape: Shape, n: int, rng: np.random.Generator) -> 
     (n, size) array
     """
     k, d, structure = shape
-    weights = np.log(rng.dirichlet(np.full(k, 2.0), size=n))
-    means = rng.uniform(x.min(axis=0), x.max(axis=0), size=(n, k, d))
+    gammas = rng.standard_gamma(2.0, size=(n, k))  # over their sum they are Dirichlet(2)
+    weights = np.log(gammas / gammas.sum(axis=1, keepdims=True))
+    low = x.min(axis=0)
+    means = low + (x.max(axis=0) - low) * rng.random((n, k, d))
     n_spheres = 1 if structure == TIED else k
-    log_sds = rng.uniform(np.log(_SMALLEST_SD), 0.0, size=(n, n_spheres))
+    log_sds = math.log(_SMALLEST_SD) * rng.random((n, n_spheres))
     spreads = log_sds[..., None] * _diagonal_places(shape)
     return np.hstack([weights, means.reshape(n, -1), spreads.reshape(n, -1)])
 
@@ -185,9 +187,8 @@ def _average(x: Array, groups: Integers, centres: Array) -> None:
 
 def quantiles(x: Array, shape: Shape) -> Array:
     """Cut the sorted observations, univariate, into k groups of equal size; nothing is random."""
-    groups, centres = np.empty(len(x), dtype=np.int64), np.empty((shape.k, 1))
-    groups[np.argsort(x[:, 0], kind="stable")] = np.arange(len(x)) * shape.k // len(x)
-    observations = as_data(x).x
+    groups, centres = np.arange(len(x)) * shape.k // len(x), np.empty((shape.k, 1))
+    observations = as_data(np.sort(x, axis=0)).x
     _average(observations, groups, centres)
     return from_clusters(observations, shape, groups, centres)
 
