@@ -20,7 +20,7 @@ from mixtures.em.curvature import Derivatives, Scores, differentiate, empty_deri
 from mixtures.em.fitter import EM
 from mixtures.em.mapping import short_runs
 from mixtures.em.modes import SliverRule
-from mixtures.em.search import Modes, Search, _ClimbedEnds
+from mixtures.em.search import Ends, Modes, Search
 from mixtures.em.starts import random_vectors
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
@@ -138,9 +138,8 @@ def _seconds_of_pass(x: Array) -> float:
 class _PlainSearch(Search):
     """The search of the engine, with plain EM from its starts."""
 
-    def _climb(self, starts: Starts) -> _ClimbedEnds:
-        data = as_data(self.x)
-        return _ClimbedEnds(climb_all(data, self.shape, starts, _PLAIN), data, self.shape)
+    def climb(self, starts: Starts) -> Ends:
+        return self.ends_of(climb_all(as_data(self.x), self.shape, starts, _PLAIN))
 
 
 def _default_starts(samples: list[Array], separation: float) -> list[Measured]:

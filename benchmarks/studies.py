@@ -30,33 +30,39 @@ method = [{{ name = "EM", engine = "em" }}]
 
 
 def measure(quick: bool) -> list[Measured]:
-    """Replicates a second and core, and peak memory, by one worker and by two."""
-    n, n_rounds = (300, 1) if quick else (1000, 5)
-    results = []
-    for n_workers in (1, 2):
-        size = n if n_workers == 1 else 3 * n  # workers take seconds to start
-        runs = [_in_new_process(size, n_workers) for _ in range(n_rounds)]
-        at = {"workers": n_workers, "replicates": size, "n": 500, "k": 2}
-        by_clock = np.array([size / one.seconds / n_workers for one in runs])
-        by_processor = np.array([size / one.processor_seconds for one in runs])
-        results += [
-            measured("replicates a second and core", by_clock, "1/s", at=at, at_least=400),
-            measured("replicates a processor second", by_processor, "1/s", at=at, at_least=400),
-        ]
-    few, many = (_in_new_process(size, 1).peak for size in (n, 4 * n))
-    growth = 1000 * (many - few) / (3 * n)
-    results.append(measured("memory, one worker", many, "MB", at={"replicates": 4 * n}))
-    results.append(
-        measured("memory for each further 1,000 replicates", growth, "MB", at={"replicates": 4 * n})
-    )
-    return results
+    """Replicates a second and core by one worker and by two; peak memory, also of a tenth of the study."""
+    n, n_rounds, n_many = (300, 1, 3000) if quick else (1000, 5, 100_000)
+    alone = [_in_new_process(n, 1) for _ in range(n_rounds)]
+    few, many = (
+        _in_new_process(n_many // 10, 2),
+        _in_new_process(n_many, 2),
+    )  # whose workers take seconds to start
+    return [
+        *_rates(alone, n, 1),
+        *_rates([many], n_many, 2),
+        measured("memory of the coordinator", many.coordinator, "MB", at={"replicates": n_many}),
+        measured("the same", few.coordinator, "MB", at={"replicates": n_many // 10}),
+        measured("memory of a worker", many.worker, "MB", at={"replicates": n_many}),
+        measured("the same", few.worker, "MB", at={"replicates": n_many // 10}),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
     seconds: float
     processor_seconds: float
-    peak: float  # MB of the process that runs the study
+    coordinator: float  # most memory, MB
+    worker: float
+
+
+def _rates(runs: list[_Run], n: int, n_workers: int) -> list[Measured]:
+    at = {"workers": n_workers, "replicates": n, "n": 500, "k": 2}
+    by_clock = np.array([n / one.seconds / n_workers for one in runs])
+    by_processor = np.array([n / one.processor_seconds for one in runs])
+    return [
+        measured("replicates a second and core", by_clock, "1/s", at=at, at_least=400),
+        measured("replicates a processor second", by_processor, "1/s", at=at, at_least=400),
+    ]
 
 
 def _in_new_process(n: int, n_workers: int) -> _Run:
@@ -71,7 +77,8 @@ def _run(n: int, n_workers: int) -> _Run:
         begin, processor = time.perf_counter(), processor_seconds()
         run(study, Path(folder, "run"), n_workers=n_workers)
         seconds, processor = time.perf_counter() - begin, processor_seconds() - processor
-    return _Run(seconds, processor, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return _Run(seconds, processor, *(resource.getrusage(who).ru_maxrss / 1024 for who in whose))
 
 
 if __name__ == "__main__":

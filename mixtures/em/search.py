@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from mixtures.em.modes import SliverRule
 from mixtures.em.starts import condense, random_vectors
 from mixtures.em.steps import e_step
 from mixtures.model.arrays import Array, freeze
-from mixtures.model.kernel import Data, as_data
+from mixtures.model.kernel import as_data
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
@@ -95,6 +95,25 @@ class Shortlist:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """Where runs ended.
+
+    Attributes
+    ----------
+    vectors : (s, size) array
+        The last parameters.
+    log_likelihoods : (s,) array
+        Their log-likelihoods; NaN where a component collapsed.
+    run : callable
+        Returns one of the runs.
+    """
+
+    vectors: Array
+    log_likelihoods: Array
+    run: Callable[[int], Run]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Search:
     """A search for the modes of one data set's likelihood.
 
@@ -149,9 +168,9 @@ class Search:
         """Find the modes that starts, vectors, lead to, those of a shortlist before the others."""
         own = self._starts(starts, PATIENCE)
         if shortlist is None:
-            return self._sort_out(self._climb(own))
+            return self._sort_out(self.climb(own))
         listed = self._starts(shortlist.vectors, _AT_A_MODE)
-        modes = self._sort_out(self._climb(_joined(listed, own)))
+        modes = self._sort_out(self.climb(_joined(listed, own)))
         return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
 
     def _choose(self, longer: Climbs, n_kept: int) -> Array:
@@ -172,18 +191,32 @@ class Search:
         patience = max(patience, int(2 * cost_of(self.shape)) if self.shape.d > 1 else 0)
         return Starts(np.asarray(vectors), np.full(len(vectors), patience))
 
-    def _climb(self, starts: Starts) -> Ends:
+    def climb(self, starts: Starts) -> Ends:
+        """Run from every start to its mode."""
         if self.acceleration == Acceleration.NONE:
-            runs = [
-                self._settle(self._run(to_mixture(vector, self.shape), self.tolerance))
-                for vector in starts.vectors
-            ]
-            return _TextbookEnds(tuple(runs), self.shape)
+            mixtures = (to_mixture(vector, self.shape) for vector in starts.vectors)
+            runs = [self._settle(self._run(mixture, self.tolerance)) for mixture in mixtures]
+            heights = [np.nan if run.collapse else run.log_likelihood for run in runs]
+            vectors = [to_vector(run.mixture, self.shape) for run in runs]
+            return Ends(np.array(vectors), np.array(heights), runs.__getitem__)
         tolerance = min(float(self.tolerance), DECREMENT_BOUND)  # a run to be certified goes as far
         rules = Rules(_METHODS[self.acceleration], tolerance, int(self.max_iter))
         is_large = len(starts.vectors) > 1 and len(starts.vectors) * len(self.x) > _LARGE
-        climb, data = climb_in_threads if is_large else climb_all, as_data(self.x)
-        return _ClimbedEnds(climb(data, self.shape, starts, rules), data, self.shape)
+        climb = climb_in_threads if is_large else climb_all
+        return self.ends_of(climb(as_data(self.x), self.shape, starts, rules))
+
+    def ends_of(self, climbs: Climbs) -> Ends:
+        """Return where compiled runs ended."""
+        heights = np.where(climbs.outcomes == COLLAPSED, np.nan, climbs.log_likelihoods)
+        return Ends(climbs.vectors, heights, partial(self._run_of, climbs))
+
+    def _run_of(self, climbs: Climbs, i: int) -> Run:
+        mixture, collapse = to_mixture(climbs.vectors[i], self.shape), None
+        if climbs.outcomes[i] == COLLAPSED:
+            component = int(climbs.collapsed[i])
+            owned = e_step(mixture, self.x).responsibilities[:, component] > 0.5
+            collapse = Collapse(component, np.flatnonzero(owned))
+        return Run(mixture, freeze(climbs.trace(i).copy()), float(climbs.decrements[i]), collapse)
 
     def _sort_out(self, ends: Ends) -> Modes:
         heights = ends.log_likelihoods
@@ -226,62 +259,6 @@ class Search:
     def _run(self, start: NormalMixture, tolerance: float, earlier: Sequence[float] = ()) -> Run:
         covariance = self.spec.covariance
         return run(self.x, covariance, start, tolerance=tolerance, max_iter=self.max_iter, earlier=earlier)
-
-
-class Ends(Protocol):
-    """Where runs ended."""
-
-    @property
-    def vectors(self) -> Array:
-        """The last parameters, (s, size)."""
-
-    @property
-    def log_likelihoods(self) -> Array:
-        """Their log-likelihoods, (s,); NaN where a component collapsed."""
-
-    def run(self, i: int) -> Run:
-        """Return one of the runs."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _TextbookEnds:
-    runs: tuple[Run, ...]
-    shape: Shape
-
-    @property
-    def vectors(self) -> Array:
-        return np.array([to_vector(run.mixture, self.shape) for run in self.runs])
-
-    @property
-    def log_likelihoods(self) -> Array:
-        return np.array([np.nan if run.collapse else run.log_likelihood for run in self.runs])
-
-    def run(self, i: int) -> Run:
-        return self.runs[i]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ClimbedEnds:
-    climbs: Climbs
-    data: Data
-    shape: Shape
-
-    @property
-    def vectors(self) -> Array:
-        return self.climbs.vectors
-
-    @property
-    def log_likelihoods(self) -> Array:
-        return np.where(self.climbs.outcomes == COLLAPSED, np.nan, self.climbs.log_likelihoods)
-
-    def run(self, i: int) -> Run:
-        mixture = to_mixture(self.climbs.vectors[i], self.shape)
-        collapse = None
-        if self.climbs.outcomes[i] == COLLAPSED:
-            component = int(self.climbs.collapsed[i])
-            owned = e_step(mixture, self.data.x).responsibilities[:, component] > 0.5
-            collapse = Collapse(component, np.flatnonzero(owned))
-        return Run(mixture, freeze(self.climbs.trace(i).copy()), float(self.climbs.decrements[i]), collapse)
 
 
 def _joined(first: Starts, second: Starts) -> Starts:
