@@ -31,7 +31,7 @@ from mixtures.model.spec import MixtureSpec
 
 type Start = Callable[[np.random.Generator], NormalMixture]
 
-_N_SEARCHES = 5  # starts from which modes are looked for: a millisecond each at 500 observations
+_N_SEARCHES = 5  # for modes, times k - 1: other modes, where chains would stay, are found more often
 _PARAMETERS = ("weights", "means", "sds")
 _compiled: dict[tuple[int, type, bool], Any] = {}
 _compiling = threading.Lock()
@@ -146,7 +146,7 @@ class Sampler:
         """
         compiled = compiled_for(spec, prior, x)
         places = _places(compiled)
-        found = _coordinates(compiled, start, places, np.random.default_rng(seed))
+        found = _coordinates(compiled, start, places, spec.n_components, np.random.default_rng(seed))
         if found is None:
             return cls(replace(compiled, initial_point_func=_first_point(start, places)))
         compiled = compiled.with_data(centre=found.centre, scale=found.scale)
@@ -212,10 +212,12 @@ def _places(compiled: Any) -> dict[str, slice]:
     return {name: place for name, place in zip(names, places, strict=True) if place.start < compiled.n_dim}
 
 
-def _coordinates(compiled: Any, start: Start, places: Places, rng: np.random.Generator) -> Coordinates | None:
+def _coordinates(
+    compiled: Any, start: Start, places: Places, k: int, rng: np.random.Generator
+) -> Coordinates | None:
     if not takes_coordinates(compiled):
         return None
-    starts = [unconstrained(start(rng), places) for _ in range(_N_SEARCHES)]
+    starts = [unconstrained(start(rng), places) for _ in range(_N_SEARCHES * max(k - 1, 1))]
     return coordinates(log_density_of(compiled), starts, rng)
 
 

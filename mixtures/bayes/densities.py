@@ -126,11 +126,12 @@ def soft_assignments(draws: MixtureDraws, x: Array, *, level: float) -> SoftAssi
 
 def _responsibilities(draws: MixtureDraws, x: Array) -> Array:
     """Responsibility of each component for each observation at each draw, (k, n, s)."""
-    joint = joint_log_densities(draws, x).transpose(2, 1, 0)  # as it lies in memory
-    joint -= joint.max(axis=0)
-    np.exp(joint, out=joint)
-    joint /= joint.sum(axis=0)
-    return joint
+    from mixtures.bayes.responsibilities import responsibilities  # loads numba; settings need it not
+
+    means, inverses = (np.ascontiguousarray(values.T) for values in (draws.means, 1 / draws.sds))
+    with np.errstate(divide="ignore"):
+        constants = np.ascontiguousarray((np.log(draws.weights) - np.log(draws.sds)).T)
+    return responsibilities(np.ascontiguousarray(x), constants, means, inverses)
 
 
 def quantiles_of_sorted(values: Array, probabilities: Array) -> Array:

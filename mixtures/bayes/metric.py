@@ -8,6 +8,7 @@ is relative to it. Where the density is not nearly normal about one mode, x itse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,6 @@ _LARGEST_STEP = 1.0
 _SMALLEST_STEP = 1e-3
 _DECREMENT = 1e-3  # units of log density that are still to be climbed
 _SAME_MODE = 0.05  # in log density: labels apart, or the climb's own error
-_OTHER_MODE = 5.0  # below the highest; a mode further below has little of the probability
 _RADIUS = 3.0  # posterior standard deviations
 _N_DIRECTIONS = 100
 _MOST_EXCESS = 1.6  # factor by which a log density may fall faster or slower than a normal one
@@ -69,22 +69,20 @@ def coordinates(
     Returns
     -------
     Coordinates or None
-        None where the starts have no finite density, where two modes of different height are found whose
-        log densities are within `_OTHER_MODE`, and where at a distance of three standard deviations from
-        the mode, in any of `_N_DIRECTIONS` directions, the log density has fallen by `_MOST_EXCESS` times
-        more or less than 4.5.
+        None where a start has no finite density, where three standard deviations from the mode, in any
+        of `_N_DIRECTIONS` directions, the log density has fallen by `_MOST_EXCESS` times more or less
+        than 4.5, and where not all starts lead to modes of one height.
     """
-    modes = [_climb(log_density, start) for start in starts if np.isfinite(log_density(start)[0])]
-    if not modes:
+    if not all(np.isfinite(log_density(start)[0]) for start in starts):
         return None
-    heights = np.array([log_density(mode)[0] for mode in modes])
-    below = heights.max() - heights
-    if ((below > _SAME_MODE) & (below < _OTHER_MODE)).any():
-        return None
-    mode = modes[int(heights.argmax())]
+    mode = _climb(log_density, starts[0])
+    top = log_density(mode)[0]
     curvatures, axes = _curvature(log_density, mode)
     found = Coordinates(mode, axes / np.sqrt(curvatures))
-    return found if _is_nearly_normal(log_density, found, rng) else None
+    if not _is_nearly_normal(log_density, found, rng):
+        return None
+    others = (_climb(log_density, start, enough=top - _SAME_MODE) for start in starts[1:])
+    return found if all(abs(log_density(other)[0] - top) <= _SAME_MODE for other in others) else None
 
 
 def _is_nearly_normal(log_density: LogDensity, found: Coordinates, rng: np.random.Generator) -> bool:
@@ -92,14 +90,16 @@ def _is_nearly_normal(log_density: LogDensity, found: Coordinates, rng: np.rando
     top = log_density(found.centre)[0]
     directions = rng.standard_normal((_N_DIRECTIONS, len(found.centre)))
     directions *= _RADIUS / np.linalg.norm(directions, axis=1, keepdims=True)
-    falls = np.array([top - log_density(found.point(u))[0] for u in directions]) / (_RADIUS**2 / 2)
-    return bool((falls > 1 / _MOST_EXCESS).all() and (falls < _MOST_EXCESS).all())
+    falls = ((top - log_density(found.point(u))[0]) / (_RADIUS**2 / 2) for u in directions)
+    return all(1 / _MOST_EXCESS < fall < _MOST_EXCESS for fall in falls)
 
 
-def _climb(log_density: LogDensity, point: Array) -> Array:
-    """Climb to a mode by Newton's method, against the gradient nowhere: curvatures count by their size."""
+def _climb(log_density: LogDensity, point: Array, enough: float = math.inf) -> Array:
+    """Climb to a mode, or until it is high enough, by Newton's method with curvatures by size: never down."""
     height, gradient = log_density(point)
     for _ in range(_MOST_STEPS):
+        if height > enough:
+            break
         curvatures, axes = _curvature(log_density, point)
         step = axes @ (axes.T @ gradient / curvatures)
         if gradient @ step < _DECREMENT:

@@ -23,9 +23,9 @@ from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.posterior import Posterior
 from mixtures.model.arrays import Array
 
-_MARGIN = 1.15  # effective sample sizes are estimates
+_MARGIN = 1.25  # effective sample sizes are estimates
 _LEAST_GROWTH = 1.25  # a round smaller than this would be mostly warmup
-_MOST_GROWTH = 5.0  # how little few draws are worth is poorly known
+_MOST_GROWTH = 8.0  # how little few draws are worth is poorly known
 
 
 def sample_in_rounds(
