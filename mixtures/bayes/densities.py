@@ -74,8 +74,9 @@ def log_likelihoods(draws: MixtureDraws, x: Array) -> Array:
 
 def log_prior_densities(prior: Prior, draws: MixtureDraws) -> Array:
     """Log prior density at each draw: `Prior.log_density`, of draws whose means are in order where it is."""
-    by_component = prior.means.log_density(draws.means) + prior.sds.log_density(draws.sds)
-    return prior.weights.log_density(draws.weights) + by_component.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # at weights and sds that underflowed to 0
+        by_component = prior.means.log_density(draws.means) + prior.sds.log_density(draws.sds)
+        return prior.weights.log_density(draws.weights) + by_component.sum(axis=-1)
 
 
 def log_likelihoods_from(
@@ -99,16 +100,22 @@ def log_likelihoods_from(
     x : (n,) array
         Observations.
     """
-    values = log_posteriors - log_priors - _log_jacobians(prior, draws)
-    first = log_likelihoods(draws.in_one_row().at(slice(1)), x)
-    return values - values[0, 0] + first
+    with np.errstate(invalid="ignore"):
+        values = (log_posteriors - log_priors - _log_jacobians(prior, draws)).reshape(-1)
+    row, is_known = draws.in_one_row(), np.isfinite(values)
+    one = int(is_known.argmax())
+    values += log_likelihoods(row.at(slice(one, one + 1)), x) - values[one]
+    rest = np.flatnonzero(~is_known)  # a weight or sd that underflowed to 0 has no finite prior or Jacobian
+    values[rest] = log_likelihoods(row.at(rest), x)
+    return values.reshape(log_posteriors.shape)
 
 
 def _log_jacobians(prior: Prior, draws: MixtureDraws) -> Array:
     """Log Jacobian of weights, means and sds by the sampler's free variables, up to a constant."""
-    values: Array = np.log(draws.weights).sum(axis=-1) + np.log(draws.sds).sum(axis=-1)
-    if prior.ordered:  # the free variables are the logarithms of the steps between the means
-        values = values + np.log(np.diff(draws.means)).sum(axis=-1)
+    with np.errstate(divide="ignore"):
+        values: Array = np.log(draws.weights).sum(axis=-1) + np.log(draws.sds).sum(axis=-1)
+        if prior.ordered:  # the free variables are the logarithms of the steps between the means
+            values = values + np.log(np.diff(draws.means)).sum(axis=-1)
     return values
 
 

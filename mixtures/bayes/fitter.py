@@ -70,7 +70,8 @@ class NUTS:
     target_accept : float
         Mean acceptance probability that the step size aims at.
     time_limit : float, optional
-        Seconds after which sampling, without compilation, is given up.
+        Seconds after which sampling, without compilation, ends with the rounds that are complete; the
+        fit is a `timeout` where not even the first is.
     cores : int
         Chains that run at once, in threads; the draws do not depend on it.
     name : str
@@ -223,13 +224,12 @@ class NUTS:
         )
 
     def _shortfall(self, posterior: Posterior) -> tuple[str, ...]:
-        """Say what was short of the target when `max_draws` ended the sampling."""
+        """Say what was short of the target when `max_draws` or `time_limit` ended the sampling."""
         failures = self._target.failures(posterior.reported()) if self._target else []
         if not failures:
             return ()
-        return (
-            f"sampling ended at {self.max_draws} draws a chain, short of its target: {'; '.join(failures)}",
-        )
+        n_draws = posterior.stats.diverging.shape[1]
+        return (f"sampling ended at {n_draws} draws a chain, short of its target: {'; '.join(failures)}",)
 
     def _report(self, spec: MixtureSpec, posterior: Posterior, warnings: tuple[str, ...]) -> Fit:
         outcome = self.gate.judge(posterior.invariants, posterior.stats.diverging)

@@ -67,7 +67,8 @@ def relabel(draws: MixtureDraws, method: Relabel, *, log_densities: Array) -> In
             return np.broadcast_to(np.arange(draws.n_components), draws.means.shape)
         case Relabel.REFERENCE:
             row = draws.in_one_row()
-            pivot = row.at(log_densities.reshape(-1).argmax(keepdims=True))
+            known = np.where(np.isfinite(log_densities), log_densities, -np.inf).reshape(-1)
+            pivot = row.at(known.argmax(keepdims=True))
             reference = pivot.reordered(pivot.means.argsort(axis=-1))
             return assign(reference, row).reshape(draws.means.shape)
     raise ValueError(f"method must be reference, ordering or none; got {method!r}")

@@ -17,7 +17,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from mixtures.bayes.compile import Sample, SampleStats
+from mixtures.bayes.compile import Sample, SampleStats, SamplingTimeoutError
 from mixtures.bayes.diagnostics import Diagnostics, Gate
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.posterior import Posterior
@@ -59,7 +59,10 @@ def sample_in_rounds(
         n_more = next_round(target, posterior.reported(), n_draws=n_so_far, max_draws=max_draws)
         if not n_more:
             return posterior
-        samples.append(draw(n_more))
+        try:
+            samples.append(draw(n_more))
+        except SamplingTimeoutError:  # what there is stands
+            return posterior
 
 
 def next_round(target: Gate, diagnostics: Diagnostics, *, n_draws: int, max_draws: int) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixtures.comparison.assignments import AssignmentScores
 from mixtures.comparison.single import GroupScores, information_criteria, spread
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.fit import Fit, Intervals, Parameters
@@ -235,7 +236,7 @@ def _score(score: GroupScores) -> dict[str, Any]:
         "n": score.n,
         "adjusted_rand_index": score.adjusted_rand_index,
         "error_after_best_mapping": score.error_after_best_mapping,
-        "scores": None if score.scores is None else asdict(score.scores),
+        "scores": None if score.scores is None else _numbers(score.scores),
         "counts": score.counts.tolist(),
     }
 
@@ -253,6 +254,11 @@ def _datatree(posterior: Posterior, order: Integers) -> Any:
 def _by_axis(values: Array) -> Any:
     """Numbers (k, d) as lists; with one dimension, as one list."""
     return values[:, 0].tolist() if values.shape[1] == 1 else values.tolist()
+
+
+def _numbers(scores: AssignmentScores) -> dict[str, Any]:
+    """Scores of one fit, without the bins, which mean something only added over many."""
+    return {name: value for name, value in asdict(scores).items() if name != "reliability"}
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from mixtures.bayes import densities
+from mixtures.bayes.draws import MixtureDraws
+from mixtures.bayes.relabel import Relabel, relabel
 from mixtures.model.density import log_density, log_likelihood, responsibilities
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Dirichlet, LogNormal, Normal, Prior
@@ -66,3 +68,26 @@ def test_quantiles_of_sorted_values_are_those_of_numpy(n):
     probabilities = np.array([0, 0.025, 0.5, 0.975, 1])
     expected = np.moveaxis(np.quantile(values, probabilities, axis=-1), 0, -1)
     np.testing.assert_allclose(densities.quantiles_of_sorted(values, probabilities), expected, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("lost", [[(0, 0)], [(0, 3), (1, 2)], [(c, s) for c in range(2) for s in range(5)]])
+def test_log_likelihoods_outlive_weights_that_underflow(lost):
+    """The sampler's account says nothing of such draws, whichever they are."""
+    rng = np.random.default_rng(3)
+    prior = Prior.weakly_informative(X, 2)
+    weights = rng.dirichlet([1, 1], size=(2, 5))
+    drawn = MixtureDraws(weights.copy(), rng.normal(size=(2, 5, 2)), 0.5 + rng.random((2, 5, 2)))
+    truth = densities.log_likelihoods(drawn.in_one_row(), X).reshape(2, 5)
+    account = (
+        truth + densities.log_prior_densities(prior, drawn) + np.log(drawn.weights * drawn.sds).sum(-1) + 7
+    )
+    for place in lost:
+        weights[place], account[place] = [0, 1], -np.inf
+    drawn = MixtureDraws(weights, drawn.means, drawn.sds)
+    expected = densities.log_likelihoods(drawn.in_one_row(), X).reshape(2, 5)
+    priors = densities.log_prior_densities(prior, drawn)
+    found = densities.log_likelihoods_from(account, priors, prior, drawn, X)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    permutations = relabel(drawn, Relabel.REFERENCE, log_densities=found + priors)
+    assert permutations.shape == (2, 5, 2)

@@ -191,9 +191,14 @@ class TestTarget:
         assert fit.details.parameters.rhat.max() > 1.5
 
     def test_time_is_counted_over_all_rounds(self, spec, near):
+        """What the complete rounds drew stands, with a warning."""
         fit = NUTS(target_ess=1e9, max_draws=10**9, time_limit=1.0).fit(spec, near, rng=4)
-        assert (fit.status, fit.estimate) == (Status.TIMEOUT, None)
-        assert fit.message == "sampling must end within 1 seconds; it was stopped"
+        n_draws = fit.draws.weights.shape[1]
+        assert fit.estimate is not None
+        assert 600 <= n_draws < 10**6
+        assert fit.warnings[-1].startswith(
+            f"sampling ended at {n_draws} draws a chain, short of its target: "
+        )
 
 
 LONG = NUTS(n_draws=1000, target_ess=None)

@@ -1,10 +1,12 @@
 """Plans of rounds, and their pooling: chains end to end, because more chains do not lower R-hat."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from mixtures.bayes.compile import Sample, SampleStats
+from mixtures.bayes.compile import Sample, SampleStats, SamplingTimeoutError
 from mixtures.bayes.convergence import convergence
 from mixtures.bayes.diagnostics import Diagnostics, Gate
 from mixtures.bayes.draws import MixtureDraws
@@ -55,6 +57,21 @@ def test_a_pool_has_the_chains_of_each_round_end_to_end():
         np.testing.assert_array_equal(values[:, 3:], getattr(second.draws, name))
     assert pool.stats.depth.tolist() == [[1] * 3 + [2] * 5] * 4
     assert pool.stats.diverging.dtype == bool
+
+
+def test_what_complete_rounds_drew_outlives_a_time_limit():
+    def draw(n_draws):
+        if n_draws != 500:
+            raise SamplingTimeoutError("late")
+        return sample_of(n_draws)
+
+    def diagnose(sample):
+        return SimpleNamespace(sample=sample, reported=lambda: diagnosed(500))
+
+    posterior = sample_in_rounds(draw, diagnose, n_draws=500, max_draws=10**6, target=TARGET)
+    assert posterior.sample.draws.shape == (4, 500)
+    with pytest.raises(SamplingTimeoutError):
+        sample_in_rounds(draw, diagnose, n_draws=400, max_draws=10**6, target=TARGET)
 
 
 def test_rounds_go_on_until_the_target_is_met():
