@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.timing import Contestant, by_difference, timed
-from mixtures.em.coordinates import shape_of, to_vector
+from mixtures.em.coordinates import shape_of, to_theta, to_vector
 from mixtures.em.mapping import short_runs
 from mixtures.em.steps import e_step, m_step
 from mixtures.model.arrays import Array
-from mixtures.model.kernel import as_data
+from mixtures.model.compiled import compiled
+from mixtures.model.kernel import Data, Theta, as_data, moments
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 
@@ -53,6 +54,19 @@ def problem(n: int, k: int, d: int = 1, separation: float = 3.0) -> Problem:
     return Problem(
         x, MixtureSpec(k), NormalMixture(np.full(k, 1 / k), (means - location) / unit, covariances)
     )
+
+
+def own_pass(of: Problem) -> Contestant:
+    """The kernel alone: log-likelihood and weighted moments, without the M-step."""
+    data, theta = as_data(of.x), to_theta(of.theta, shape_of(of.spec, of.x.shape[1]))
+    sums = np.empty((1 + of.x.shape[1] + of.x.shape[1] ** 2, of.spec.n_components))
+    return timed(lambda: _passes(data, theta, sums, of.n_steps), of.n_steps)
+
+
+@compiled
+def _passes(data: Data, theta: Theta, sums: Array, n: int) -> None:
+    for _ in range(n):
+        moments(data, theta, sums)
 
 
 def own_step(of: Problem) -> Contestant:
