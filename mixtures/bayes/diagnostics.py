@@ -87,7 +87,9 @@ class Gate:
     4.4% of fits under the limits 1.01 and 1,000 (`STRICT`), and 22% under 1.02 and 400 (`LENIENT`).
     At one and a half times that size the whole gate, with the sizes estimated too, rejects 0.4% and
     3.2%; at twice it, 0 and 1 of 1,000. An R-hat of 1.01 asked for at a size of 400 would reject 94%.
-    Quantities of one posterior hang together, which lowers these figures.
+    Quantities of one posterior hang together, which lowers these figures. They are for one look at the
+    chains. `NUTS` with a target looks after each round and ends with the first that passes: perfect
+    chains then fail less often, and chains that have not mixed have the chances of the best look.
 
     Parameters
     ----------

@@ -44,7 +44,8 @@ def build_model(
         Observations.
     likelihood : "fused" or "pymc"
         "fused" computes the log-likelihood and its gradient in one compiled pass over the data; "pymc"
-        is PyMC's own `NormalMixture`. They are the same density, and both work with all of PyMC.
+        is PyMC's own `NormalMixture`. They are the same density. The first has no form in JAX: for
+        ``nuts_sampler="numpyro"`` or "blackjax" take the second.
 
     Returns
     -------
