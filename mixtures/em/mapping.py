@@ -209,8 +209,9 @@ def short_runs(data: Data, shape: Shape, vectors: Array, n_steps: int) -> Array:
     room = empty_room(shape)
     log_likelihoods = np.empty(len(vectors))
     for run in range(len(vectors)):
+        vector = vectors[run]
         for _ in range(n_steps):
-            log_likelihoods[run], collapsed = em_map(data, shape, vectors[run], room, vectors[run])
+            log_likelihoods[run], collapsed = em_map(data, shape, vector, room, vector)
             if collapsed != SOUND:
                 log_likelihoods[run] = np.nan
                 break

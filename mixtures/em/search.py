@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtures.em.acceleration import ANDERSON, SQUAREM
-from mixtures.em.climb import COLLAPSED, PATIENCE, Climbs, Rules, Starts, climb_all, climb_in_threads
+from mixtures.em.climb import COLLAPSED, GAIN, PATIENCE, Climbs, Rules, Starts, climb_all, climb_in_threads
 from mixtures.em.coordinates import Shape, shape_of, to_mixture, to_vector, unpack_all
 from mixtures.em.curvature import cost_of
 from mixtures.em.information import DECREMENT_BOUND, certify
@@ -42,8 +42,8 @@ _AT_A_MODE = 2  # patience of runs from the modes of condensed data
 # run, and stand-ins for the data in it for each component: docs/decisions/0003-short-runs.md.
 _N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 2000
 _SHORT_STEPS, _N_CONDENSED = 6, 100
-_LONGER, _LONGER_PATIENCE = Rules(tolerance=1e-3, max_iter=300), 4
-_DISTINCT = 1e-2  # log-likelihood, on condensed data, by which two modes differ at least
+_LONGER_PATIENCE, _LONGER_TOLERANCE, _MOST_LONGER_STEPS = 4, 1e-3, 300
+_DISTINCT = 1e-2  # log-likelihood, of all observations, by which two modes of stand-ins differ at least
 _REACHED = 0.01  # runs that end this close to the best have reached it
 _LARGE = 200_000  # observations and starts, multiplied, from which on threads are worth waking
 
@@ -155,14 +155,17 @@ class Search:
         effort = max(k - 1, 1) ** 3
         n_longer = max(min(_N_LONGER * effort, _MOST_LONGER // (k * d**2)), n_kept)
         n_short = max(min(_N_SHORT * effort, _MOST_SHORT // d), n_longer)
-        data = as_data(*condense(self.x, _N_CONDENSED * k, rng))
+        data = as_data(condense(self.x, _N_CONDENSED * k, rng))
+        share = len(data.x) / len(self.x)
         vectors = random_vectors(self.x, self.shape, n_short, rng)
         heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)
         is_sound = ~np.isnan(heights) & ~self._are_spurious(vectors)
         likeliest = np.lexsort((-heights, ~is_sound))[:n_longer]
         starts = self._starts(vectors[likeliest], _LONGER_PATIENCE)
-        longer = climb_all(data, self.shape, starts, _LONGER)
-        return Shortlist(self._choose(longer, n_kept), len(vectors), int(np.isnan(heights).sum()))
+        rules = Rules(tolerance=_LONGER_TOLERANCE * share, max_iter=_MOST_LONGER_STEPS, gain=GAIN * share)
+        longer = climb_all(data, self.shape, starts, rules)
+        chosen = self._choose(longer, n_kept, _DISTINCT * share)
+        return Shortlist(chosen, len(vectors), int(np.isnan(heights).sum()))
 
     def from_starts(self, starts: Sequence[Array], shortlist: Shortlist | None = None) -> Modes:
         """Find the modes that starts, vectors, lead to, those of a shortlist before the others."""
@@ -173,14 +176,14 @@ class Search:
         modes = self._sort_out(self.climb(_joined(listed, own)))
         return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
 
-    def _choose(self, longer: Climbs, n_kept: int) -> Array:
-        """Vectors of the likeliest modes that longer runs ended in."""
+    def _choose(self, longer: Climbs, n_kept: int, distinct: float) -> Array:
+        """Vectors of the likeliest modes that longer runs ended in, which differ by so much at least."""
         heights = longer.log_likelihoods
         is_spurious = self._are_spurious(longer.vectors)
         is_sound = (longer.outcomes != COLLAPSED) & ~is_spurious
         order = np.lexsort((-heights, ~is_sound))
         is_new = np.ones(len(order), dtype=bool)
-        is_new[1:] = np.diff(-heights[order]) > _DISTINCT
+        is_new[1:] = np.diff(-heights[order]) > distinct
         kept = np.concatenate([order[is_new], order[~is_new]])[:n_kept]
         candidates = np.flatnonzero((longer.outcomes != COLLAPSED) & is_spurious)
         if len(candidates) and n_kept > 1:

@@ -11,7 +11,7 @@ from mixtures.em.coordinates import TIED, Shape, empty_theta, n_spreads, pack, s
 from mixtures.em.mapping import pool, take_root
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.compiled import compiled
-from mixtures.model.kernel import UNWEIGHTED, as_data
+from mixtures.model.kernel import as_data
 
 _SMALLEST_SD = 1 / 20  # as narrow as a component can be that is small and not yet a sliver
 _SMALLEST_POOLED_SD = 1e-3  # less and there are as many clusters as distinct points
@@ -69,22 +69,19 @@ def _diagonal_places(shape: Shape) -> Array:
     return (rows == columns).astype(float)
 
 
-def condense(x: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Stand-ins (m, d) for many observations, and how many of them each stands for, (m,).
+def condense(x: Array, n: int, rng: np.random.Generator) -> Array:
+    """Stand-ins (m, d) for many observations, all of the same weight.
 
-    Univariate data become the means of n groups of neighbours, of equal size; in several dimensions,
-    where neighbours are far apart, 20 n observations are drawn instead.
+    Univariate data become the means of n groups of neighbours whose sizes differ by one at most; in several
+    dimensions, where neighbours are far apart, 20 n observations are drawn instead.
     """
     n_observations, d = x.shape
+    if n_observations <= (n if d == 1 else 20 * n):
+        return x
     if d > 1:
-        if n_observations <= 20 * n:
-            return x, UNWEIGHTED
-        return x[rng.choice(n_observations, size=20 * n, replace=False)], UNWEIGHTED
-    if n_observations <= n:
-        return x, UNWEIGHTED
+        return x[rng.choice(n_observations, size=20 * n, replace=False)]
     ends = np.arange(n + 1) * n_observations // n
-    counts = np.diff(ends).astype(float)
-    return (np.add.reduceat(np.sort(x[:, 0]), ends[:-1]) / counts)[:, None], counts
+    return (np.add.reduceat(np.sort(x[:, 0]), ends[:-1]) / np.diff(ends))[:, None]
 
 
 @compiled
@@ -141,7 +138,7 @@ def k_means(x: Array, centres: Array, uniform: Array, groups: Integers) -> None:
             distances[i] = min(distances[i], _squared_distance(x, i, centres, j - 1))
         running = np.cumsum(distances)
         centres[j] = x[min(np.searchsorted(running, uniform[j] * running[-1]), len(x) - 1)]
-    groups[:] = 0
+    groups[:] = -1
     for _ in range(_LLOYD_ITERATIONS):
         if not _group(x, centres, groups):
             return
@@ -187,7 +184,7 @@ def _average(x: Array, groups: Integers, centres: Array) -> None:
 
 def quantiles(x: Array, shape: Shape) -> Array:
     """Cut the sorted observations, univariate, into k groups of equal size; nothing is random."""
-    groups, centres = np.arange(len(x)) * shape.k // len(x), np.empty((shape.k, 1))
+    groups, centres = np.arange(len(x)) * shape.k // len(x), np.zeros((shape.k, 1))
     observations = as_data(np.sort(x, axis=0)).x
     _average(observations, groups, centres)
     return from_clusters(observations, shape, groups, centres)
