@@ -65,7 +65,7 @@ def draw_growth(growth: list[Measured], studies: list[Measured], path: Path) -> 
     rates = [one for one in studies if one.name == "replicates a second and core"]
     axes[5].errorbar([one.at["workers"] for one in rates], *_with_spread(rates), fmt="o", color="#0072b2")
     axes[5].set(
-        xlabel="workers", ylabel="replicates a second and core", xticks=[1, 2], xlim=(0.5, 2.5), ylim=0
+        xlabel="workers", ylabel="replicates a second and core", xticks=[1, 2], xlim=(0.5, 2.5), ylim=(0, 500)
     )
     for axis in axes[:3]:
         axis.set_ylabel("microseconds an EM step")
@@ -142,8 +142,9 @@ def main() -> None:
     )
     draw_growth(load(folder, "growth"), results["studies"], beside / "growth.svg")
     draw_targets(results, beside / "targets.svg")
-    for path in folder.glob("*.json"):
-        shutil.copy(path, beside)
+    if folder.resolve() != beside.resolve():
+        for path in folder.glob("*.json"):
+            shutil.copy(path, beside)
     page = _DOCS / "benchmarks.md"
     before, rest = page.read_text().split(_BEGIN)
     page.write_text(before + _BEGIN + table(results) + "\n" + _END + rest.split(_END)[1])
