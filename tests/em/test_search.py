@@ -1,5 +1,9 @@
 """From many starts to modes: which runs are kept, and the textbook loop as the oracle of the fast one."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from oracles import STRUCTURES, random_mixture
@@ -140,6 +144,30 @@ def test_threads_share_the_runs_and_change_nothing(monkeypatch):
     threaded = search.from_starts(starts)
     assert np.array_equal(serial.log_likelihoods, threaded.log_likelihoods, equal_nan=True)
     assert np.array_equal(serial.best.mixture.means, threaded.best.mixture.means)
+
+
+AFTER_A_FORK = """
+import os, signal
+import numpy as np
+from mixtures.em import search
+from mixtures.em.fitter import EM
+from mixtures.model.spec import MixtureSpec
+
+search._LARGE = 0  # threads, however little there is to do
+x = np.random.default_rng(1).normal(size=100)
+here = EM().fit(MixtureSpec(2), x, 1)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    there = EM().fit(MixtureSpec(2), x, 1)
+    os._exit(0 if there.log_likelihood == here.log_likelihood else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    subprocess.run([sys.executable, "-c", AFTER_A_FORK], check=True, timeout=300)
 
 
 # What short runs see and where they begin --------------------------------------------------------
