@@ -277,7 +277,10 @@ def convergence(trace: Array) -> Figure:
         np.flatnonzero(shown), gap[shown], **_line(0), marker="o" if shown.sum() < 60 else "", markersize=2.5
     )
     axes.set(yscale="log", xlabel="Step of EM", ylabel="Log-likelihood still to gain")
+    if gap[shown].max(initial=0) < 100 * gap[shown].min(initial=np.inf):
+        _plain_logarithmic(axes.yaxis)
     axes.yaxis.set_major_formatter(_POWERS)
+    axes.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
 

@@ -55,3 +55,14 @@ def test_names_are_text_and_not_mathematics(rng):
         figures.densities(rng.normal(size=9), {"$x_1$ <b>": MIXTURE}, None, "a $ b"), "a", "b"
     )
     assert "$x_1$ &lt;b&gt;" in svg
+
+
+@pytest.mark.parametrize(
+    "gaps", [[9.0, 3.0, 1.5, 0.6, 0], np.append(10.0 ** -np.arange(12), 0), [2.0, 0], [0.0]]
+)
+def test_logarithmic_axes_are_labelled_in_plain_numbers(gaps):
+    """However few powers of ten they span: matplotlib labels what lies between them by formulas."""
+    svg = figures.to_svg(figures.convergence(-np.asarray(gaps)), "trace", "A trace.")
+    assert "mathdefault" not in svg
+    if len(gaps) > 2:
+        assert len(re.findall(r"<text[^>]*>[0-9.e−-]+</text>", svg)) > 5
