@@ -192,7 +192,7 @@ def climb_in_threads(data: Data, shape: Shape, starts: Starts, rules: Rules) -> 
         start = Starts(starts.vectors[run : run + 1], starts.patience[run : run + 1])
         return climb_all(data, shape, start, rules)
 
-    n_threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    n_threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba makes its settings as it loads
     with ThreadPoolExecutor(n_threads) as pool:
         parts = list(pool.map(climb, range(len(starts.vectors))))
     return Climbs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
