@@ -168,10 +168,18 @@ def to_mixture(vector: Array, shape: Shape) -> NormalMixture:
 
 
 @compiled
-def unpack_all(vectors: Array, shape: Shape, weights: Array, factors: Array) -> None:
-    """Fill the weights (s, k) and Cholesky factors (s, k, d, d) of many vectors (s, size)."""
-    theta = empty_theta(shape)
-    for row in range(len(vectors)):
+def unpack_all(vectors: Array, shape: Shape) -> tuple[Array, Array]:
+    """Weights (s, k) and covariances (s, k, d, d) of many vectors (s, size)."""
+    n, (k, d, _) = len(vectors), shape
+    theta, weights, covariances = empty_theta(shape), np.empty((n, k)), np.zeros((n, k, d, d))
+    for row in range(n):
         unpack(vectors[row], shape, theta)
-        weights[row] = np.exp(theta.log_weights)
-        factors[row] = theta.factors
+        for j in range(k):
+            factor = theta.factors[j]
+            weights[row, j] = math.exp(theta.log_weights[j])
+            for a in range(d):
+                for b in range(a + 1):
+                    for c in range(b + 1):
+                        covariances[row, j, a, b] += factor[a, c] * factor[b, c]
+                    covariances[row, j, b, a] = covariances[row, j, a, b]
+    return weights, covariances

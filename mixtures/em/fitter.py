@@ -39,7 +39,8 @@ class EM:
         are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest modes
         that many short runs from random parameters lead to.
     n_starts : int, optional
-        Number of starts; by default 10, and 1 for a given mixture.
+        Largest number of starts; by default 10, and 1 for a given mixture. Short runs that lead to the
+        same mode make one start.
     tolerance : float
         A run has settled when the total log-likelihood still to gain is below this: by the Newton
         decrement, or, without acceleration, by Aitken's extrapolation. A run goes on in any case until

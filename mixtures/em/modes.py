@@ -67,7 +67,8 @@ class SliverRule:
         """
         if weights.shape[-1] == 1:
             return np.zeros(weights.shape, dtype=bool)
-        return self._are_thin(weights, covariances) | self._are_within_rounding(covariances)
+        are_thin = self._are_thin(weights, covariances)
+        return are_thin | self._are_within_rounding(covariances) if self.rounding_unit.any() else are_thin
 
     def describe(self, mixture: NormalMixture) -> str:
         """Say which component of a spurious mixture is a sliver, and by what."""
@@ -88,7 +89,5 @@ class SliverRule:
 
     def _are_within_rounding(self, covariances: Array) -> NDArray[np.bool_]:
         factor, narrowest = self.scale.factor, (self.rounding_unit * ROUNDING_SD) ** 2
-        if not narrowest.any():
-            return np.zeros(covariances.shape[:-2], dtype=bool)
         variances = np.einsum("ab,...bc,ac->...a", factor, covariances, factor, optimize=len(factor) > 1)
         return (variances < narrowest).any(axis=-1)

@@ -39,11 +39,13 @@ _METHODS = {Acceleration.SQUAREM: SQUAREM, Acceleration.ANDERSON: ANDERSON}
 _AT_A_MODE = 2  # patience of runs from the modes of condensed data
 # Short runs from random parameters, and the best of them that go on to their modes: multiplied by
 # (k - 1)^3, up to the most of each, divided by d and k d^2, since runs take longer there. Steps of a short
-# run, and stand-ins for the data in it for each component: docs/decisions/0003-short-runs.md.
+# run, taken twice by the likelier half, and stand-ins for the data in it for each component:
+# docs/decisions/0003-short-runs.md.
 _N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 2000
-_SHORT_STEPS, _N_CONDENSED = 6, 100
+_SHORT_STEPS, _N_CONDENSED = 3, 75
 _LONGER_PATIENCE, _LONGER_TOLERANCE, _MOST_LONGER_STEPS = 4, 1e-3, 300
 _DISTINCT = 1e-2  # log-likelihood, of all observations, by which two modes of stand-ins differ at least
+_SAME_WEIGHTS = 0.02  # and the sum of squared weights
 _REACHED = 0.01  # runs that end this close to the best have reached it
 _LARGE = 200_000  # observations and starts, multiplied, from which on threads are worth waking
 
@@ -146,10 +148,10 @@ class Search:
     def shortlist(self, n_kept: int, rng: np.random.Generator) -> Shortlist:
         """Choose starts by short runs of EM from random parameters, on condensed data.
 
-        The likeliest of many short runs go on to their modes, of which the likeliest sound ones are kept,
-        one start of each mode before a second of any. Short runs before long ones after Biernacki, Celeux
-        & Govaert (2003). The last of several places goes to the likeliest spurious mode, if there is one,
-        so that a higher maximum without meaning is seen and reported.
+        After some steps the likelier half of many short runs takes as many more; the likeliest of these go
+        on to their modes, of which the likeliest sound ones are kept, each mode once. Short runs before
+        long ones after Biernacki, Celeux & Govaert (2003). The last of several places goes to the likeliest
+        spurious mode, if there is one, so that a higher maximum without meaning is seen and reported.
         """
         k, d, _ = self.shape
         effort = max(k - 1, 1) ** 3
@@ -158,14 +160,19 @@ class Search:
         data = as_data(condense(self.x, _N_CONDENSED * k, rng))
         share = len(data.x) / len(self.x)
         vectors = random_vectors(self.x, self.shape, n_short, rng)
-        heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)
-        is_sound = ~np.isnan(heights) & ~self._are_spurious(vectors)
-        likeliest = np.lexsort((-heights, ~is_sound))[:n_longer]
-        starts = self._starts(vectors[likeliest], _LONGER_PATIENCE)
+        n_collapsed = 0
+        for n_left in (max(n_short // 2, n_longer), n_longer):
+            heights = short_runs(data, self.shape, vectors, _SHORT_STEPS)
+            is_left = ~np.isnan(heights)
+            heights, vectors = heights[is_left], vectors[is_left]
+            likeliest = np.lexsort((-heights, self._are_spurious(vectors)))
+            vectors = vectors[likeliest[:n_left]]
+            n_collapsed += len(is_left) - len(heights)
+        starts = self._starts(vectors, _LONGER_PATIENCE)
         rules = Rules(tolerance=_LONGER_TOLERANCE * share, max_iter=_MOST_LONGER_STEPS, gain=GAIN * share)
         longer = climb_all(data, self.shape, starts, rules)
         chosen = self._choose(longer, n_kept, _DISTINCT * share)
-        return Shortlist(chosen, len(vectors), int(np.isnan(heights).sum()))
+        return Shortlist(chosen, n_short, n_collapsed)
 
     def from_starts(self, starts: Sequence[Array], shortlist: Shortlist | None = None) -> Modes:
         """Find the modes that starts, vectors, lead to, those of a shortlist before the others."""
@@ -177,18 +184,23 @@ class Search:
         return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
 
     def _choose(self, longer: Climbs, n_kept: int, distinct: float) -> Array:
-        """Vectors of the likeliest modes that longer runs ended in, which differ by so much at least."""
-        heights = longer.log_likelihoods
-        is_spurious = self._are_spurious(longer.vectors)
-        is_sound = (longer.outcomes != COLLAPSED) & ~is_spurious
-        order = np.lexsort((-heights, ~is_sound))
+        """Vectors of the likeliest modes that longer runs ended in, each once; sound ones first.
+
+        Two ends are the same mode where neither heights nor weights tell them apart.
+        """
+        is_left = longer.outcomes != COLLAPSED
+        vectors, heights = longer.vectors[is_left], longer.log_likelihoods[is_left]
+        weights, covariances = unpack_all(vectors, self.shape)
+        is_spurious = self.rule.are_slivers(weights, covariances).any(axis=1)
+        order = np.lexsort((-heights, is_spurious))
+        signs = np.column_stack([heights / distinct, np.square(weights).sum(axis=1) / _SAME_WEIGHTS])[order]
         is_new = np.ones(len(order), dtype=bool)
-        is_new[1:] = np.diff(-heights[order]) > distinct
-        kept = np.concatenate([order[is_new], order[~is_new]])[:n_kept]
-        candidates = np.flatnonzero((longer.outcomes != COLLAPSED) & is_spurious)
-        if len(candidates) and n_kept > 1:
-            kept[-1] = candidates[heights[candidates].argmax()]
-        return longer.vectors[kept]
+        is_new[1:] = (np.abs(signs[1:] - signs[:-1]) > 1).any(axis=1)
+        kept = order[is_new][:n_kept]
+        if is_spurious.any() and n_kept > 1:
+            likeliest = np.where(is_spurious, heights, -np.inf).argmax()
+            kept = np.append(kept[kept != likeliest][: n_kept - 1], likeliest)
+        return vectors[kept]
 
     def _starts(self, vectors: Array | Sequence[Array], patience: int) -> Starts:
         patience = max(patience, int(2 * cost_of(self.shape)) if self.shape.d > 1 else 0)
@@ -238,10 +250,7 @@ class Search:
         )
 
     def _are_spurious(self, vectors: Array) -> NDArray[np.bool_]:
-        n, (k, d, _) = len(vectors), self.shape
-        weights, factors = np.empty((n, k)), np.empty((n, k, d, d))
-        unpack_all(vectors, self.shape, weights, factors)
-        return self.rule.are_slivers(weights, factors @ factors.mT).any(axis=1)
+        return self.rule.are_slivers(*unpack_all(vectors, self.shape)).any(axis=1)
 
     def _settle(self, run: Run) -> Run:
         """Go on with a textbook run until it is certified as a maximum, or its steps are used up.

@@ -42,10 +42,13 @@ def component_log_densities(mixture: NormalMixture, x: Array) -> Array:
     (n, k) array
     """
     n, d = x.shape
+    if d == 1:
+        z = (x[:, 0] - mixture.means) / mixture.sds
+        return (-0.5 * (_LOG_TWO_PI + np.log(mixture.variances) + z * z)).T
     log_densities = np.empty((mixture.n_components, n)).T  # so that sums over components add whole columns
-    factors = np.sqrt(mixture.covariances) if d == 1 else np.linalg.cholesky(mixture.covariances)
+    factors = np.linalg.cholesky(mixture.covariances)
     for j, (mean, factor) in enumerate(zip(mixture.means, factors, strict=True)):
-        z = (x - mean) / factor[0, 0] if d == 1 else np.linalg.solve(factor, (x - mean).T).T
+        z = np.linalg.solve(factor, (x - mean).T).T
         log_det = 2 * np.log(factor.diagonal()).sum()
         log_densities[:, j] = -0.5 * (d * _LOG_TWO_PI + log_det + np.einsum("nd,nd->n", z, z))
     return log_densities

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from mixtures.model.mixture import NormalMixture
 #: Gap below which the second-best permutation is nearly as good: its product of Bhattacharyya
 #: coefficients is at least half of the best one's.
 AMBIGUOUS_GAP = math.log(2)
+_FEW_COMPONENTS = 4  # whose permutations are looked at one by one: faster than an assignment problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +60,10 @@ def bhattacharyya_distances(reference: NormalMixture, estimate: NormalMixture) -
     (k, m) array
         Rows: components of `reference`; columns: components of `estimate`.
     """
+    if reference.n_dims == 1:
+        gaps, average = reference.means - estimate.means.T, (reference.variances + estimate.variances.T) / 2
+        geometric = np.sqrt(reference.variances * estimate.variances.T)
+        return gaps**2 / (8 * average) + np.log(average / geometric) / 2
     delta = reference.means[:, None] - estimate.means[None]
     pooled = (reference.covariances[:, None] + estimate.covariances[None]) / 2
     quadratic = np.einsum("ijd,ijd->ij", delta, np.linalg.solve(pooled, delta[..., None])[..., 0])
@@ -93,8 +100,18 @@ def align(reference: NormalMixture, estimate: NormalMixture) -> Alignment:
             f"got (k, d) = {reference.means.shape} and {estimate.means.shape}"
         )
     costs = bhattacharyya_distances(reference, estimate)
+    if 1 < len(costs) <= _FEW_COMPONENTS:
+        orders = _permutations(len(costs))
+        totals = costs[np.arange(len(costs)), orders].sum(axis=1)
+        first, second = totals.argsort()[:2]
+        return Alignment(orders[first], float(totals[first]), float(totals[second] - totals[first]))
     permutation, cost = _best_assignment(costs)
     return Alignment(permutation, cost, _second_best(costs, permutation) - cost)
+
+
+@cache
+def _permutations(k: int) -> Integers:
+    return freeze(np.array(list(itertools.permutations(range(k)))))
 
 
 def _best_assignment(costs: Array) -> tuple[Integers, float]:

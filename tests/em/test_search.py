@@ -9,13 +9,16 @@ import pytest
 from oracles import STRUCTURES, random_mixture
 from references import galaxies
 
-from mixtures.em.coordinates import to_mixture
+from mixtures.em.climb import Rules, Starts, climb_all
+from mixtures.em.coordinates import to_mixture, to_vector
 from mixtures.em.modes import SliverRule
 from mixtures.em.search import Acceleration, Search, Shortlist
 from mixtures.em.starts import Start, condense, draw_start, random_vectors
 from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood
+from mixtures.model.kernel import as_data
 from mixtures.model.labels import align
+from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
 from mixtures.model.spec import MixtureSpec
 
@@ -78,7 +81,7 @@ def test_with_one_component_all_starts_agree():
 def test_a_shortlist_leads_to_modes_as_high_as_many_random_starts(k, covariance):
     search = search_for(galaxies(), k, covariance)
     shortlist = search.shortlist(7, np.random.default_rng(3))
-    assert len(shortlist.vectors) == 7
+    assert 1 <= len(shortlist.vectors) <= 7
     listed = search.from_starts([], shortlist)
     drawn = search.from_starts(starts_for(search, 60, 8))
     assert listed.best.log_likelihood >= drawn.best.log_likelihood - 1e-7
@@ -86,16 +89,30 @@ def test_a_shortlist_leads_to_modes_as_high_as_many_random_starts(k, covariance)
     assert listed.n_short_collapsed == shortlist.n_collapsed
 
 
-def test_a_shortlist_begins_with_one_start_of_each_mode():
+def test_a_shortlist_has_one_start_of_each_mode():
     search = search_for(galaxies(), 4)
     shortlist = search.shortlist(6, np.random.default_rng(3))
+    assert len(shortlist.vectors) == 6
+    assert len(search_for(galaxies(), 1).shortlist(6, np.random.default_rng(3)).vectors) == 1
     heights = [log_likelihood(to_mixture(v, search.shape), search.x) for v in shortlist.vectors]
     assert np.diff(sorted(heights)).min() > 1e-3
 
 
-def test_short_runs_that_collapse_are_counted():
-    search = search_for(np.repeat([3.0, 8.0], [30, 20]), 2)
-    assert search.shortlist(7, np.random.default_rng(1)).n_collapsed > 0
+def test_modes_of_one_height_with_other_weights_are_told_apart():
+    search = search_for(galaxies(), 2)
+    weights = [[0.5, 0.5], [0.9, 0.1], [0.1, 0.9], [0.5, 0.5]]
+    mixtures = [NormalMixture.univariate(pair, [-1, 1], [0.5, 0.5]) for pair in weights]
+    vectors = np.array([to_vector(mixture, search.shape) for mixture in mixtures])
+    ends = climb_all(as_data(search.x), search.shape, Starts(vectors, np.ones(4, int)), Rules(max_iter=1))
+    ends = ends._replace(vectors=vectors, log_likelihoods=np.array([-3.0, -2.0, -2.001, -2.002]))
+    chosen = search._choose(ends, 7, distinct=0.01)
+    assert np.exp(chosen[:, 0]) == pytest.approx([0.9, 0.5, 0.5])
+
+
+def test_short_runs_that_collapse_are_counted_and_dropped():
+    shortlist = search_for(np.repeat([3.0, 8.0], [30, 20]), 2).shortlist(7, np.random.default_rng(1))
+    assert 0 < shortlist.n_collapsed <= shortlist.n_short == 30
+    assert shortlist.vectors.shape == (0, 6)
 
 
 def test_the_likeliest_spurious_mode_takes_the_last_place():
