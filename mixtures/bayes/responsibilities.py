@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
-from mixtures.model.kernel import exp_of_negative
+from mixtures.model.kernel import power_of_two
+
+_LOG2_E = 1 / math.log(2)
 
 
 @compiled
@@ -27,7 +31,7 @@ def responsibilities(x: Array, constants: Array, means: Array, inverses: Array) 
     (k, n, s) array
     """
     k, s = means.shape
-    least = exp_of_negative(-np.inf)  # not 0, as it should be here
+    least = power_of_two(-np.inf)  # not 0, as it should be here
     result = np.empty((k, len(x), s))
     top, total = np.empty(s), np.empty(s)
     for i in range(len(x)):
@@ -42,7 +46,7 @@ def responsibilities(x: Array, constants: Array, means: Array, inverses: Array) 
         for j in range(k):
             shares = result[j, i]
             for h in range(s):
-                shares[h] = exp_of_negative(shares[h] - top[h]) - least
+                shares[h] = power_of_two((shares[h] - top[h]) * _LOG2_E) - least
                 total[h] += shares[h]
         for j in range(k):
             shares = result[j, i]

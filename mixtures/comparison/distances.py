@@ -18,6 +18,7 @@ from mixtures.model.mixture import NormalMixture
 _REACH = np.array([0.5, 1, 1.5, 2, 3, 4, 6, 9, 14, 38])
 _ENDS = np.concatenate([-_REACH[::-1], [0], _REACH])
 _POINTS_PER_PANEL = 12
+_LOG_2 = math.log(2)
 _QUASI_POINTS = 2**13  # Hellinger distances in several dimensions are then good to about 0.002
 
 #: A study compares thousands of fits with one truth. Mixtures do not change, so that the answers for
@@ -117,7 +118,7 @@ def _log_densities(x: Array, theta: Theta) -> Array:
         m = min(len(block.top), len(x) - start)
         assign_block(Data(x, UNWEIGHTED), start, m, theta, block)
         for i in range(m):  # `total` is what the joint densities over the largest were multiplied by
-            log_densities[start + i] = block.top[i] + log_of_sum(1 / block.total[i])
+            log_densities[start + i] = block.top[i] * _LOG_2 + log_of_sum(1 / block.total[i])
     return log_densities
 
 

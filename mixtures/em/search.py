@@ -46,6 +46,7 @@ _SHORT_STEPS, _N_CONDENSED = 3, 75
 _LONGER_PATIENCE, _LONGER_TOLERANCE, _MOST_LONGER_STEPS = 4, 1e-3, 300
 _DISTINCT = 1e-2  # log-likelihood, of all observations, by which two modes of stand-ins differ at least
 _SAME_WEIGHTS = 0.02  # and the sum of squared weights
+_TIE = 1e-9  # log-likelihood by which runs differ that ended in one mode
 _REACHED = 0.01  # runs that end this close to the best have reached it
 _LARGE = 200_000  # observations and starts, multiplied, from which on threads are worth waking
 
@@ -281,6 +282,8 @@ def _joined(first: Starts, second: Starts) -> Starts:
 
 
 def _highest(heights: Array, is_candidate: NDArray[np.bool_]) -> int | None:
+    """The first of the highest: rounding alone is not to choose among runs to one mode."""
     if not is_candidate.any():
         return None
-    return int(np.where(is_candidate, heights, -np.inf).argmax())
+    candidates = np.where(is_candidate, heights, -np.inf)
+    return int((candidates >= candidates.max() - _TIE).argmax())

@@ -8,7 +8,7 @@ which are all that the M-step needs and, by Fisher's identity, the gradient too.
 data the moments about the mean are L_j A_j and L_j B_j L_j'.
 
 Observations are taken a block at a time, so that each inner loop is a plain one over a row that stays
-in the cache, which the compiler vectorises. Exponents are measured from the largest of each
+in the cache, which the compiler vectorises. Exponents are those of 2, measured from the largest of each
 observation, so that nothing overflows; the sums of exponentials of a block, each between 1 and k, are
 multiplied, and one logarithm is taken of the product. Blocks make up chunks of fixed size whose sums
 are added in order: threads change nothing, not even the last bit.
@@ -32,29 +32,32 @@ from mixtures.model.spec import Covariance
 _CHUNK = 16_384  # observations that a thread takes at a time: 0.1 ms of work
 # At most; a product of as many numbers up to k must not overflow, and rows of 2^9 share places in the cache.
 _BLOCK = 528
-_LARGEST_EXPONENT = 1000  # ... in base 2
 _CACHE = 4224  # numbers that a block may keep in the fastest cache
 _LANES = 16  # a block is a multiple of what the processor takes at once
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 _LOG2_E = 1 / math.log(2)
+_ROOT_HALF_LOG2_E = math.sqrt(_LOG2_E / 2)
 # log 2 as a sum of two: the first has so few digits that its product with an exponent is exact.
 _LOG2_HIGH = float.fromhex("0x1.62e42fef00000p-1")
 _LOG2_LOW = float.fromhex("0x1.473de6af278edp-34")
+_LOG_2 = math.log(2)
 _ROUNDING = 1.5 * 2.0**52  # adding it rounds to a whole number, in the low bits of the sum
-# exp of less is nothing next to 1; shares of it must stay normal numbers, since others are far slower.
-_UNDERFLOW = -700.0
-# exp(r) = 1 + r + r^2 (E2 + E3 r + ...), Chebyshev interpolation on |r| <= log(2) / 2: relative error 3e-18.
-_E2 = float.fromhex("0x1.0000000000011p-1")
-_E3 = float.fromhex("0x1.555555555555ap-3")
-_E4 = float.fromhex("0x1.555555554f0bap-5")
-_E5 = float.fromhex("0x1.111111110f21ep-7")
-_E6 = float.fromhex("0x1.6c16c1880029fp-10")
-_E7 = float.fromhex("0x1.a01a01b1461c5p-13")
-_E8 = float.fromhex("0x1.a01991a10d9aep-16")
-_E9 = float.fromhex("0x1.71ddf56d8deb5p-19")
-_E10 = float.fromhex("0x1.28b4101c77212p-22")
-_E11 = float.fromhex("0x1.af632a0f7e2cep-26")
+# Products of a block's sums must not overflow; 2^-1010 is nothing next to 1, and shares of it must stay
+# normal numbers, since others are far slower.
+_LARGEST_POWER = 1010.0
+# 2^r = 1 + r (E1 + E2 r + ...), Chebyshev interpolation on |r| <= 1/2: relative error 9e-18.
+_E1 = float.fromhex("0x1.62e42fefa39efp-1")
+_E2 = float.fromhex("0x1.ebfbdff82c598p-3")
+_E3 = float.fromhex("0x1.c6b08d704a0c2p-5")
+_E4 = float.fromhex("0x1.3b2ab6fba1ddap-7")
+_E5 = float.fromhex("0x1.5d87fe78a5276p-10")
+_E6 = float.fromhex("0x1.430913096fd9fp-13")
+_E7 = float.fromhex("0x1.ffcbfc670dcd4p-17")
+_E8 = float.fromhex("0x1.62bfd47773353p-20")
+_E9 = float.fromhex("0x1.b524fae627834p-24")
+_E10 = float.fromhex("0x1.e6063f7217bc6p-28")
+_E11 = float.fromhex("0x1.e9d3fe3952179p-32")
 # 2 atanh(s) = 2 s + s^3 (L0 + L1 s^2 + ...), likewise on s <= (sqrt 2 - 1) / (sqrt 2 + 1): error 1e-17.
 _L0 = float.fromhex("0x1.5555555555558p-1")
 _L1 = float.fromhex("0x1.9999999995204p-2")
@@ -73,17 +76,16 @@ THREADS = Lock()
 
 
 @compiled
-def exp_of_negative(y: float) -> float:
-    """exp(y) for y <= 0, to 2 units in the last place; 1e-304 below -700."""
-    y = max(y, _UNDERFLOW)
-    shifted = y * _LOG2_E + _ROUNDING
-    exponent = shifted - _ROUNDING
-    r = (y - exponent * _LOG2_HIGH) - exponent * _LOG2_LOW
+def power_of_two(y: float) -> float:
+    """2^y for y <= 1010, to 2 units in the last place; 2^-1010 below -1010."""
+    y = max(y, -_LARGEST_POWER)
+    shifted = y + _ROUNDING
+    r = y - (shifted - _ROUNDING)
     r2 = r * r
     r4 = r2 * r2
-    low = (_E2 + _E3 * r) + (_E4 + _E5 * r) * r2
-    high = ((_E6 + _E7 * r) + (_E8 + _E9 * r) * r2) + (_E10 + _E11 * r) * r4
-    mantissa = 1.0 + (r + r2 * (low + high * r4))
+    low = (_E1 + _E2 * r) + (_E3 + _E4 * r) * r2
+    high = ((_E5 + _E6 * r) + (_E7 + _E8 * r) * r2) + ((_E9 + _E10 * r) + _E11 * r2) * r4
+    mantissa = 1.0 + r * (low + high * r4)
     scale = np.float64(shifted).view(np.int64) << _MANTISSA
     return np.int64(np.float64(mantissa).view(np.int64) + scale).view(np.float64)
 
@@ -125,81 +127,92 @@ class Block(NamedTuple):
 
     columns: Array  # (d, m) the observations, a row for each dimension
     z: Array  # (k, d, m)
-    joint: Array  # (k, m) exponents, then joint densities over the largest, then responsibilities
-    top: Array  # (m,) largest exponent
+    joint: Array  # (k, m) exponents of 2, then joint densities over the largest, then responsibilities
+    top: Array  # (m,) largest exponent, of 2
     total: Array  # (m,) sum of the exponentials, then what makes them responsibilities
 
 
+@compiled
+def _root_two_scale(theta: Theta, j: int) -> float:
+    """What turns x - mu into y with 2^-y^2 = exp(-z^2 / 2), for d = 1.
+
+    In a function that keeps the order of operations: the loops below would divide, observation by
+    observation, if they were free to.
+    """
+    return _ROOT_HALF_LOG2_E / theta.factors[j, 0, 0]
+
+
 @compiled_sums
-def _two_components(x: Array, first: int, last: int, theta: Theta, sums: Array) -> float:
-    """Add the sums of observations (n,) first to last for k = 2, with one exponential each."""
+def _two_components(x: Array, theta: Theta, sums: Array) -> float:
+    """Add the sums of observations (n,) for k = 2, with one exponential each, in base 2."""
     m0, m1 = theta.means[0, 0], theta.means[1, 0]
-    i0, i1 = 1.0 / theta.factors[0, 0, 0], 1.0 / theta.factors[1, 0, 0]
-    c0, c1 = _constant(theta, 0), _constant(theta, 1)
+    s0, s1 = _root_two_scale(theta, 0), _root_two_scale(theta, 1)
+    c0, c1 = _constant(theta, 0) * _LOG2_E, _constant(theta, 1) * _LOG2_E
     log_likelihood = 0.0
-    for start in range(first, last, _BLOCK):
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
         top, product = 0.0, 1.0
         n0, n1, a0, a1, b0, b1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for i in range(start, min(start + _BLOCK, last)):
-            z0 = (x[i] - m0) * i0
-            z1 = (x[i] - m1) * i1
-            q0 = c0 - 0.5 * z0 * z0
-            q1 = c1 - 0.5 * z1 * z1
-            e = exp_of_negative(-abs(q1 - q0))
-            larger = 1.0 / (1.0 + e)
-            smaller = e * larger
+        for i in range(len(block)):
+            y0 = (block[i] - m0) * s0
+            y1 = (block[i] - m1) * s1
+            q0 = c0 - y0 * y0
+            q1 = c1 - y1 * y1
+            ratio = power_of_two(min(q1 - q0, _LARGEST_POWER))
+            r0 = 1.0 / (1.0 + ratio)
+            r1 = ratio * r0
             top += max(q0, q1)
-            product *= 1.0 + e
-            r0 = larger if q0 >= q1 else smaller
-            r1 = smaller if q0 >= q1 else larger
-            w0 = r0 * z0
-            w1 = r1 * z1
+            product *= max(r0, r1)  # the larger joint density over the sum of both
+            w0 = r0 * y0
+            w1 = r1 * y1
             n0 += r0
             n1 += r1
             a0 += w0
             a1 += w1
-            b0 += w0 * z0
-            b1 += w1 * z1
-        log_likelihood += top + math.log(product)
-        sums[0, 0] += n0
-        sums[0, 1] += n1
-        sums[1, 0] += a0
-        sums[1, 1] += a1
-        sums[2, 0] += b0
-        sums[2, 1] += b1
+            b0 += w0 * y0
+            b1 += w1 * y1
+        log_likelihood += top * _LOG_2 - math.log(product)
+        _add_two(sums, (n0, n1), (a0, a1), (b0, b1))
     return log_likelihood
 
 
 @compiled_sums
-def _two_weighted(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
+def _two_weighted(x: Array, weights: Array, theta: Theta, sums: Array) -> float:
     """`_two_components` of weighted observations, each with a logarithm of its own."""
-    x, weights = data.x.reshape(data.x.size), data.weights
     m0, m1 = theta.means[0, 0], theta.means[1, 0]
-    i0, i1 = 1.0 / theta.factors[0, 0, 0], 1.0 / theta.factors[1, 0, 0]
-    c0, c1 = _constant(theta, 0), _constant(theta, 1)
+    s0, s1 = _root_two_scale(theta, 0), _root_two_scale(theta, 1)
+    c0, c1 = _constant(theta, 0) * _LOG2_E, _constant(theta, 1) * _LOG2_E
     log_likelihood = 0.0
     n0, n1, a0, a1, b0, b1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(first, last):
-        z0 = (x[i] - m0) * i0
-        z1 = (x[i] - m1) * i1
-        q0 = c0 - 0.5 * z0 * z0
-        q1 = c1 - 0.5 * z1 * z1
-        e = exp_of_negative(-abs(q1 - q0))
-        larger = weights[i] / (1.0 + e)
-        smaller = e * larger
-        log_likelihood += weights[i] * (max(q0, q1) + log_of_sum(1.0 + e))
-        r0 = larger if q0 >= q1 else smaller
-        r1 = smaller if q0 >= q1 else larger
+    for i in range(len(x)):
+        y0 = (x[i] - m0) * s0
+        y1 = (x[i] - m1) * s1
+        q0 = c0 - y0 * y0
+        q1 = c1 - y1 * y1
+        over_larger = 1.0 + power_of_two(-abs(q1 - q0))
+        log_likelihood += weights[i] * (max(q0, q1) * _LOG_2 + log_of_sum(over_larger))
+        ratio = power_of_two(min(q1 - q0, _LARGEST_POWER))
+        r0 = weights[i] / (1.0 + ratio)
+        r1 = ratio * r0
         n0 += r0
         n1 += r1
-        a0 += r0 * z0
-        a1 += r1 * z1
-        b0 += r0 * z0 * z0
-        b1 += r1 * z1 * z1
-    for row, (of_first, of_second) in enumerate(((n0, n1), (a0, a1), (b0, b1))):
-        sums[row, 0] += of_first
-        sums[row, 1] += of_second
+        a0 += r0 * y0
+        a1 += r1 * y1
+        b0 += r0 * y0 * y0
+        b1 += r1 * y1 * y1
+    _add_two(sums, (n0, n1), (a0, a1), (b0, b1))
     return log_likelihood
+
+
+@compiled
+def _add_two(
+    sums: Array, counts: tuple[float, float], firsts: tuple[float, float], seconds: tuple[float, float]
+) -> None:
+    """Add the sums of two components, those of y turned into those of z."""
+    for j in range(2):
+        sums[0, j] += counts[j]
+        sums[1, j] += firsts[j] / _ROOT_HALF_LOG2_E
+        sums[2, j] += seconds[j] / _ROOT_HALF_LOG2_E**2
 
 
 @compiled
@@ -220,7 +233,7 @@ def _components(data: Data, first: int, last: int, theta: Theta, sums: Array) ->
 @compiled
 def empty_block(k: int, d: int) -> Block:
     """Room for as many observations as suit the cache, and a product of their sums of exponentials."""
-    size = min(int(_LARGEST_EXPONENT / math.log2(k + 1)), max(_CACHE // (k * d), _LANES), _BLOCK)
+    size = min(int(_LARGEST_POWER / math.log2(k + 1)), max(_CACHE // (k * d), _LANES), _BLOCK)
     size -= size % _LANES
     return Block(
         np.empty((d, size)), np.empty((k, d, size)), np.empty((k, size)), np.empty(size), np.empty(size)
@@ -231,11 +244,11 @@ def empty_block(k: int, d: int) -> Block:
 def assign_block(data: Data, start: int, m: int, theta: Theta, block: Block) -> float:
     """Fill z and the responsibilities of m observations; return their log-likelihood."""
     k = len(theta.means)
-    _load(data.x, start, m, block.columns)
+    _load(data.x[start : start + m], block.columns)
     for j in range(k):
         _measure(block, theta, j, m)
     _exponentiate(block, k, m)
-    log_likelihood = _close(block, data.weights, start, m)
+    log_likelihood = _close(block, data.weights[start : start + m], m)
     for j in range(k):
         joint = block.joint[j]
         for i in range(m):
@@ -244,19 +257,19 @@ def assign_block(data: Data, start: int, m: int, theta: Theta, block: Block) -> 
 
 
 @compiled
-def _load(x: Array, start: int, m: int, columns: Array) -> None:
-    """Turn m observations into rows."""
+def _load(x: Array, columns: Array) -> None:
+    """Turn observations into rows."""
     for a in range(len(columns)):
         column = columns[a]
-        for i in range(m):
-            column[i] = x[start + i, a]
+        for i in range(len(x)):
+            column[i] = x[i, a]
 
 
 @compiled
 def _measure(block: Block, theta: Theta, j: int, m: int) -> None:
-    """z_ij by forward substitution in L_j z = x - mu_j, and the exponent of the joint density."""
+    """z_ij by forward substitution in L_j z = x - mu_j, and the exponent of the joint density, of 2."""
     z, exponents, top = block.z[j], block.joint[j], block.top
-    constant = _constant(theta, j)
+    constant = _constant(theta, j) * _LOG2_E
     for i in range(m):
         exponents[i] = constant
     for a in range(len(z)):
@@ -271,7 +284,7 @@ def _measure(block: Block, theta: Theta, j: int, m: int) -> None:
                     row[i] -= entry * before[i]
         for i in range(m):
             row[i] *= inverse
-            exponents[i] -= 0.5 * row[i] * row[i]
+            exponents[i] -= 0.5 * _LOG2_E * row[i] * row[i]
     for i in range(m):
         top[i] = exponents[i] if j == 0 else max(top[i], exponents[i])
 
@@ -285,27 +298,26 @@ def _exponentiate(block: Block, k: int, m: int) -> None:
     for j in range(k):
         joint = block.joint[j]
         for i in range(m):
-            joint[i] = exp_of_negative(joint[i] - top[i])
+            joint[i] = power_of_two(joint[i] - top[i])
             total[i] += joint[i]
 
 
 @compiled_sums
-def _close(block: Block, weights: Array, start: int, m: int) -> float:
+def _close(block: Block, weights: Array, m: int) -> float:
     """Log-likelihood of a block; `total` becomes what makes joint densities responsibilities."""
     top, total = block.top, block.total
     log_likelihood = 0.0
     if weights.size:
         for i in range(m):
-            weight = weights[start + i]
-            log_likelihood += weight * (top[i] + log_of_sum(total[i]))
-            total[i] = weight / total[i]
+            log_likelihood += weights[i] * (top[i] * _LOG_2 + log_of_sum(total[i]))
+            total[i] = weights[i] / total[i]
         return log_likelihood
     product = 1.0
     for i in range(m):
         log_likelihood += top[i]
         product *= total[i]
         total[i] = 1.0 / total[i]
-    return log_likelihood + math.log(product)
+    return log_likelihood * _LOG_2 + math.log(product)
 
 
 @compiled_sums
@@ -344,9 +356,10 @@ def _constant(theta: Theta, j: int) -> float:
 def _chunk(data: Data, first: int, last: int, theta: Theta, sums: Array) -> float:
     """Add the sums of one chunk, by the way that suits its shape."""
     if len(theta.means) == 2 and data.x.shape[1] == 1:
+        x = data.x.reshape(data.x.size)[first:last]
         if data.weights.size:
-            return _two_weighted(data, first, last, theta, sums)
-        return _two_components(data.x.reshape(data.x.size), first, last, theta, sums)
+            return _two_weighted(x, data.weights[first:last], theta, sums)
+        return _two_components(x, theta, sums)
     return _components(data, first, last, theta, sums)
 
 
