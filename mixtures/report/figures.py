@@ -20,10 +20,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mixtures.comparison.performance import Measure, monte_carlo_interval
+from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.density import log_density
 from mixtures.model.mixture import NormalMixture
-from mixtures.report.numbers import LEVEL, Z
+from mixtures.report.numbers import LEVEL
 from mixtures.report.svg import as_element
 
 TRUE = "#111111"
@@ -147,17 +148,33 @@ def against_truth(truth: Array, estimates: Mapping[int, Array], methods: Sequenc
 
 
 @rc_context(_STYLE)
-def against_each_other(first: Array, second: Array, member: Array | None, names: Sequence[str]) -> Figure:
-    """Soft assignments of one method against those of another; `member` says which belong, if known."""
+def against_each_other(
+    first: Array,
+    second: Array,
+    member: Array | None,
+    names: Sequence[str],
+    *,
+    intervals: tuple[Array | None, Array | None] = (None, None),
+) -> Figure:
+    """Soft assignments of one method against those of another; `member` says which belong, if known.
+
+    Intervals (m, 2) of either method are thin bars.
+    """
     figure, axes = _canvas(3.4, 3.1)
     axes.plot([0, 1], [0, 1], color=TRUE, linewidth=0.7, zorder=0)
+    bars: dict[str, Any] = {"color": _FAINT, "linewidth": 0.5, "alpha": 0.5, "zorder": 1}
+    is_many = len(first) > _MANY
+    if intervals[0] is not None:
+        axes.hlines(second, *intervals[0].T, **bars, rasterized=is_many)
+    if intervals[1] is not None:
+        axes.vlines(first, *intervals[1].T, **bars, rasterized=is_many)
     known = np.zeros(len(first), dtype=bool) if member is None else member.astype(bool)
     style: dict[str, Any] = {
         "linestyle": "",
         "markersize": 3.5,
         "alpha": 0.6,
         "markeredgewidth": 0,
-        "rasterized": len(first) > _MANY,
+        "rasterized": is_many,
     }
     labels = ("all observations", "") if member is None else ("does not belong", "belongs")
     for i, part in enumerate((~known, known)):
@@ -173,7 +190,7 @@ def against_each_other(first: Array, second: Array, member: Array | None, names:
 
 
 @rc_context(_STYLE)
-def calibration(curves: Mapping[str, Sequence[tuple[float, Measure]]]) -> Figure:
+def calibration(curves: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
     """Share that belonged against mean soft assignment, in bins, with 95% intervals; "oracle" in black."""
     figure, axes = _canvas(3.4, 3.1)
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.7, zorder=0)
@@ -181,10 +198,11 @@ def calibration(curves: Mapping[str, Sequence[tuple[float, Measure]]]) -> Figure
     for name, bins in curves.items():
         i = methods.index(name) if name in methods else None
         style: dict[str, Any] = {"color": TRUE, "linestyle": ":"} if i is None else _line(i)
-        x = np.array([assigned for assigned, _ in bins])
-        y = np.array([share.value for _, share in bins])
-        half = np.array([0.0 if np.isnan(share.mcse) else Z * share.mcse for _, share in bins])
-        axes.errorbar(x, y, half, marker="o", markersize=3, elinewidth=0.8, capsize=1.5, label=name, **style)
+        x = [one.assigned for one in bins]
+        ends = np.array([[one.belonging.value, one.lower, one.upper] for one in bins])
+        y, lower, upper = ends.reshape(-1, 3).T
+        style |= {"marker": "o", "markersize": 3, "elinewidth": 0.8, "capsize": 1.5, "label": name}
+        axes.errorbar(x, y, [y - lower, upper - y], **style)
     axes.set(
         xlabel="Mean soft assignment", ylabel="Share that belonged", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03)
     )
@@ -264,6 +282,26 @@ def along_x(
         axes.set(ylabel=f"P(component {j + 1} | x)", ylim=(-0.09, 1.09))
     panels[-1].set(xlabel=unit)
     _legend(panels[0])
+    return figure
+
+
+@rc_context(_STYLE)
+def doubt_along_x(x: Array, doubts: Mapping[str, tuple[Array, Array]], unit: str) -> Figure:
+    """Doubt along x (n,) of each method in a panel of its own: by overlap (n,), and on top by parameters."""
+    figure = Figure(figsize=(4.0, 1.0 + 1.5 * len(doubts)), layout="constrained")
+    panels = figure.subplots(len(doubts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    order = np.argsort(x, kind="stable")
+    for i, (axes, (name, parts)) in enumerate(zip(panels, doubts.items(), strict=True)):
+        overlap, parameters = (part[order] for part in parts)
+        colour, at = _COLOURS[i % len(_COLOURS)], x[order]
+        axes.fill_between(at, 0, overlap, color=colour, alpha=0.25, linewidth=0, label="overlap")
+        axes.fill_between(
+            at, overlap, overlap + parameters, color=colour, alpha=0.8, linewidth=0, label="parameters"
+        )
+        axes.set(ylabel=f"Doubt, {name} (nats)")
+        axes.set_ylim(bottom=0)
+        _legend(axes)
+    panels[-1].set(xlabel=unit)
     return figure
 
 

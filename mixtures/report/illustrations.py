@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from markupsafe import Markup
 
-from mixtures.comparison.performance import Measure
+from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
@@ -162,8 +162,9 @@ class Gallery:
         if curves:
             caption = (
                 f"{condition.name}: calibration of the soft assignments of all replicates, in ten bins of "
-                "equal width, with 95% Monte Carlo intervals; on the line, assignments come true as often as "
-                "they say. The oracle, in black, shows what finite data alone do."
+                "equal width, with 95% intervals that allow for what assignments of one data set have in "
+                "common; on the line, assignments come true as often as they say. The oracle, in black, "
+                "shows what finite data alone do."
             )
             yield picture(figures.calibration(curves), f"calibration-{condition.key}", caption)
 
@@ -222,13 +223,11 @@ class Gallery:
             )
             yield picture(figure, f"agreement-{condition.key}-{fitted.index(other)}", caption)
 
-    def _curves(self, condition: Condition) -> Iterator[tuple[str, list[tuple[float, Measure]]]]:
+    def _curves(self, condition: Condition) -> Iterator[tuple[str, list[ReliabilityBin]]]:
         for name in (*self.methods, ORACLE):
-            bins = [
-                one for one in self.summary.calibration if (one.condition, one.method) == (condition, name)
-            ]
-            if bins:
-                yield name, [(one.assigned, one.belonging) for one in bins]
+            for one in self.summary.calibration:
+                if (one.condition, one.method) == (condition, name):
+                    yield name, one.bins
 
 
 def _soft(rows: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, Array]]:

@@ -20,10 +20,10 @@ from mixtures.comparison.performance import (
     mse,
     paired_difference,
     proportion,
-    ratio_of_sums,
     relative_bias,
     rmse,
 )
+from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
 from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES
@@ -129,15 +129,12 @@ class PairSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationBin:
-    """Soft assignments in one bin, over replicates: mean assigned and share that belonged."""
+class CalibrationCurve:
+    """Soft assignments of one method in one condition, in bins over replicates, empty bins left out."""
 
     condition: Condition
     method: str
-    bin: int
-    count: int
-    assigned: float
-    belonging: Measure
+    bins: list[ReliabilityBin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,18 +324,14 @@ def _parameter_differences(
             yield ("coverage", *place), paired_difference(*(cover.to_numpy(dtype=float) for cover in covers))
 
 
-def measure_calibration(condition: Condition, rows: Tables) -> Iterator[CalibrationBin]:
+def measure_calibration(condition: Condition, rows: Tables) -> Iterator[CalibrationCurve]:
     """Add the bins of soft assignments over the replicates of one condition."""
-    for group, cell in rows.reliability.groupby(["method", "bin"]):
-        method, index = cast("tuple[str, int]", group)
-        yield CalibrationBin(
-            condition,
-            method,
-            int(index),
-            int(cell["count"].sum()),
-            float(cell["assigned"].sum() / cell["count"].sum()),
-            ratio_of_sums(cell["belonging"].to_numpy(), cell["count"].to_numpy()),
-        )
+    for method, own in rows.reliability.groupby("method"):
+        bins = [
+            ReliabilityBin.of(cast("int", index), cell["count"], cell["assigned"], cell["belonging"])
+            for index, cell in own.groupby("bin")
+        ]
+        yield CalibrationCurve(condition, str(method), bins)
 
 
 def summarise_diagnostics(condition: Condition, rows: Tables) -> Iterator[DiagnosticSummary]:

@@ -13,7 +13,7 @@ from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
 from mixtures.study.measures import (
     Account,
-    CalibrationBin,
+    CalibrationCurve,
     DiagnosticSummary,
     FitSummary,
     PairSummary,
@@ -61,7 +61,7 @@ class Summary:
     parameters: list[ParameterSummary]
     fits: list[FitSummary]
     pairs: list[PairSummary]
-    calibration: list[CalibrationBin]
+    calibration: list[CalibrationCurve]
     diagnostics: list[DiagnosticSummary]
 
 

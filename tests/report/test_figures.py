@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from mixtures.comparison.performance import Measure
+from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
 
+BIN = ReliabilityBin(6, 4, 0.55, Measure(0.5, np.nan, 1), 0.15, 0.85)
 MIXTURE = NormalMixture.univariate([0.5, 0.5], [0.0, 3.0], [1.0, 1.0])
 
 
@@ -20,9 +22,12 @@ def drawn(rng, n=50):
         "components": figures.components(x, {"EM": MIXTURE}, "x"),
         "errors": figures.errors([strip], ["EM"], "error"),
         "against_truth": figures.against_truth(x, {0: np.column_stack([x, x])}, ["EM"], "mean"),
-        "against_each_other": figures.against_each_other(soft[:, 0], soft[:, 1], x > 0, ("EM", "NUTS")),
-        "calibration": figures.calibration({"EM": [(0.5, Measure(0.5, np.nan, 1))], "oracle": []}),
+        "against_each_other": figures.against_each_other(
+            soft[:, 0], soft[:, 1], x > 0, ("EM", "NUTS"), intervals=(soft, None)
+        ),
+        "calibration": figures.calibration({"EM": [BIN], "oracle": []}),
         "timing": figures.timing({("a", 0): np.exp(x)}, ["EM"]),
+        "doubt_along_x": figures.doubt_along_x(x, {"EM": (soft[:, 0], soft[:, 1])}, "x"),
         "along_x": figures.along_x(x, {"oracle": soft, "EM": soft}, "x", labels=(x > 0).astype(int)),
         "convergence": figures.convergence(-np.exp(-np.arange(20.0))),
     }

@@ -176,16 +176,19 @@ def test_differences_of_errors_are_paired(results, summary):
 
 def test_bins_are_added_over_replicates(results, summary):
     assert {one.method for one in summary.calibration} >= {"A", "B", "F"}
-    for one in summary.calibration:
-        if one.method == "oracle":
+    for curve in summary.calibration:
+        if curve.method == "oracle":
             continue
-        frame = rows(results, "reliability", one.method, one.condition)
-        cell = frame[frame["bin"] == one.bin]
-        assert one.count == cell["count"].sum()
-        assert one.assigned == pytest.approx(cell["assigned"].sum() / one.count)
-        assert (one.bin - 1) / 10 <= one.assigned <= one.bin / 10
-        assert one.belonging.value == pytest.approx(cell["belonging"].sum() / one.count)
-        assert one.belonging.n == len(cell)
+        frame = rows(results, "reliability", curve.method, curve.condition)
+        assert [one.bin for one in curve.bins] == sorted(frame["bin"].unique())
+        for one in curve.bins:
+            cell = frame[frame["bin"] == one.bin]
+            assert one.count == cell["count"].sum()
+            assert one.assigned == pytest.approx(cell["assigned"].sum() / one.count)
+            assert (one.bin - 1) / 10 <= one.assigned <= one.bin / 10
+            assert one.belonging.value == pytest.approx(cell["belonging"].sum() / one.count)
+            assert one.belonging.n == len(cell)
+            assert 0 <= one.lower <= one.belonging.value <= one.upper <= 1
 
 
 # What is missing --------------------------------------------------------------------------------
