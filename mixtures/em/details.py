@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixtures.em.bootstrap import Bootstrap
 from mixtures.em.information import Certificate
 from mixtures.em.loop import Run
 from mixtures.em.mapping import VARIANCE_FLOOR
@@ -40,6 +41,8 @@ class EMDetails:
         Its log-likelihood; NaN without one.
     log_likelihoods : (n_starts,) array
         Log-likelihood that each run ended with; NaN for those dropped.
+    bootstrap : Bootstrap or None
+        Estimates of the resamples, where intervals were to be made of them.
     """
 
     trace: Array
@@ -53,6 +56,7 @@ class EMDetails:
     spurious: NormalMixture | None
     spurious_log_likelihood: float
     log_likelihoods: Array
+    bootstrap: Bootstrap | None = None
 
     @property
     def has_higher_spurious(self) -> bool:
@@ -73,6 +77,13 @@ class EMDetails:
             "starts_spurious": self.n_spurious,
             "spurious_set_aside": self.has_higher_spurious,
         }
+        if self.bootstrap is not None:
+            values |= {
+                "resamples": self.bootstrap.n_resamples,
+                "resamples_flipped": self.bootstrap.n_flipped,
+                "resamples_collapsed": self.bootstrap.n_collapsed,
+                "resamples_not_converged": self.bootstrap.n_not_converged,
+            }
         return tuple(Diagnostic(name, float(value)) for name, value in values.items())
 
 
@@ -120,7 +131,11 @@ def warnings_of(search: Search, modes: Modes, reported: Run) -> tuple[str, ...]:
 
 
 def details_of(
-    search: Search, modes: Modes, reported: Run | None = None, certificate: Certificate | None = None
+    search: Search,
+    modes: Modes,
+    reported: Run | None = None,
+    certificate: Certificate | None = None,
+    bootstrap: Bootstrap | None = None,
 ) -> EMDetails:
     """Gather the account of a fit in the data's units."""
     scale = search.rule.scale
@@ -138,4 +153,5 @@ def details_of(
         spurious=None if spurious is None else scale.restore_mixture(spurious.mixture),
         spurious_log_likelihood=np.nan if spurious is None else spurious.log_likelihood + jacobian,
         log_likelihoods=modes.log_likelihoods + jacobian,
+        bootstrap=bootstrap,
     )

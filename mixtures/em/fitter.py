@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mixtures.em.bootstrap import Resampling
 from mixtures.em.coordinates import to_vector
 from mixtures.em.details import details_of, judge, say_collapse, warnings_of
 from mixtures.em.information import certify
@@ -16,6 +17,7 @@ from mixtures.em.loop import Run
 from mixtures.em.modes import SliverRule
 from mixtures.em.search import Acceleration, Modes, Search
 from mixtures.em.starts import Start, draw_start
+from mixtures.em.uncertainty import N_RESAMPLES, IntervalRule
 from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator, check_fittable
 from mixtures.model.density import soft_assignments
@@ -53,6 +55,18 @@ class EM:
         the end. How starts are found is the same.
     allow_spurious : bool
         Report the highest maximum even where it is spurious.
+    intervals : str, optional
+        How standard errors and intervals are made: "information" (the observed information), "outer"
+        (products of scores) or "sandwich" (both), all by the delta method; "bootstrap"; "profile"
+        (univariate). By default there are none. Those of a fit that has not `converged` are refused,
+        with a warning in the result.
+    level : float
+        Nominal coverage of the intervals.
+    n_resamples : int
+        Resamples of the bootstrap.
+    resampling : str
+        "nonparametric" draws observations, "parametric" draws from the fitted mixture, "weighted" gives
+        the observations random weights.
     name : str
         Name of the method in tables.
 
@@ -68,6 +82,10 @@ class EM:
     max_iter: int = 10_000
     acceleration: str = Acceleration.SQUAREM
     allow_spurious: bool = False
+    intervals: str | None = None
+    level: float = 0.95
+    n_resamples: int = N_RESAMPLES
+    resampling: str = Resampling.NONPARAMETRIC
     name: str = "EM"
 
     def __post_init__(self) -> None:
@@ -92,13 +110,15 @@ class EM:
             raise TypeError(f"tolerance must be a number; got {self.tolerance!r}")
         if not 0 < self.tolerance < np.inf:
             raise ValueError(f"tolerance must be positive and finite; got {self.tolerance}")
+        self._interval_rule()
 
     def check(self, spec: MixtureSpec, n_dims: int) -> None:
-        """Raise a ValueError if the start does not suit the spec or the data's dimensions."""
+        """Raise a ValueError if the start or the intervals do not suit the spec or the data's dimensions."""
         if isinstance(self.start, NormalMixture):
             _check_start(self.start, spec, n_dims)
         elif self.start is not None and Start.QUANTILES in self.start and n_dims > 1:
             raise ValueError("start must not be 'quantiles' for data in several dimensions")
+        self._interval_rule().check(n_dims)
 
     def prepare(self, spec: MixtureSpec) -> None:  # noqa: ARG002  one compilation serves all
         """Load the compiled functions, or compile them on a machine's first use."""
@@ -113,7 +133,7 @@ class EM:
         x : (n,) or (n, d) array_like
             Observations.
         rng : numpy.random.Generator or int
-            Source of randomness for the starts, or the seed of one.
+            Source of randomness for the starts and the bootstrap, or the seed of one.
 
         Returns
         -------
@@ -133,8 +153,12 @@ class EM:
         z = scale.standardise(observations)
         rule = SliverRule.of(observations, scale)
         search = Search(z, spec, rule, self.tolerance, self.max_iter, Acceleration(self.acceleration))
-        modes = self._search(search, scale, as_generator(rng))
-        return self._report(search, observations, modes)
+        generator = as_generator(rng)
+        modes = self._search(search, scale, generator)
+        return self._report(search, observations, modes, generator)
+
+    def _interval_rule(self) -> IntervalRule:
+        return IntervalRule(self.intervals, self.level, self.n_resamples, self.resampling)
 
     def _search(self, search: Search, scale: Scale, rng: np.random.Generator) -> Modes:
         z = search.x
@@ -150,8 +174,8 @@ class EM:
         n_kept = n_starts - len(kinds)
         return search.from_starts(starts, search.shortlist(n_kept, rng) if n_kept else None)
 
-    def _report(self, search: Search, x: Array, modes: Modes) -> Fit:
-        reported = _preferred(modes, self.allow_spurious)
+    def _report(self, search: Search, x: Array, modes: Modes, rng: np.random.Generator) -> Fit:
+        reported, rule = _preferred(modes, self.allow_spurious), self._interval_rule()
         if reported is None:
             details = details_of(search, modes)
             return Fit(
@@ -159,14 +183,17 @@ class EM:
                 search.spec,
                 Status.DEGENERATE,
                 message=say_collapse(modes, x),
+                warnings=rule.refuse("there is no estimate").warnings,
                 diagnostics=details.diagnostics(),
                 details=details,
             )
         certificate = certify(reported.mixture, search.x, search.spec.covariance)
         scale = search.rule.scale
         status, message = judge(search, reported, certificate)
+        is_sound = status == Status.CONVERGED
+        uncertainty = rule.assess(search, reported.mixture, rng) if is_sound else rule.refuse(message)
         assigned = soft_assignments(reported.mixture, search.x)
-        details = details_of(search, modes, reported, certificate)
+        details = details_of(search, modes, reported, certificate, uncertainty.bootstrap)
         return Fit(
             method=self.name,
             spec=search.spec,
@@ -175,7 +202,9 @@ class EM:
             log_responsibilities=assigned.log_responsibilities,
             log_likelihood=float(assigned.log_densities.sum()) + scale.log_jacobian(len(x)),
             message=message,
-            warnings=warnings_of(search, modes, reported),
+            warnings=warnings_of(search, modes, reported) + uncertainty.warnings,
+            intervals=uncertainty.intervals,
+            responsibility_intervals=uncertainty.responsibility_intervals,
             diagnostics=details.diagnostics(),
             details=details,
         )

@@ -36,7 +36,8 @@ class Acceleration(StrEnum):
 
 
 _METHODS = {Acceleration.SQUAREM: SQUAREM, Acceleration.ANDERSON: ANDERSON}
-_AT_A_MODE = 2  # patience of runs from the modes of condensed data
+#: Patience of runs from the modes of condensed data, or of resamples from that of the data.
+AT_A_MODE = 2
 # Short runs from random parameters, and the best of them that go on to their modes: multiplied by
 # (k - 1)^3, up to the most of each, divided by d and k d^2, since runs take longer there. Steps of a short
 # run, taken twice by the likelier half, and stand-ins for the data in it for each component:
@@ -169,7 +170,7 @@ class Search:
             likeliest = np.lexsort((-heights, self._are_spurious(vectors)))
             vectors = vectors[likeliest[:n_left]]
             n_collapsed += len(is_left) - len(heights)
-        starts = self._starts(vectors, _LONGER_PATIENCE)
+        starts = self.starts(vectors, _LONGER_PATIENCE)
         rules = Rules(tolerance=_LONGER_TOLERANCE * share, max_iter=_MOST_LONGER_STEPS, gain=GAIN * share)
         longer = climb_all(data, self.shape, starts, rules)
         chosen = self._choose(longer, n_kept, _DISTINCT * share)
@@ -177,10 +178,10 @@ class Search:
 
     def from_starts(self, starts: Sequence[Array], shortlist: Shortlist | None = None) -> Modes:
         """Find the modes that starts, vectors, lead to, those of a shortlist before the others."""
-        own = self._starts(starts, PATIENCE)
+        own = self.starts(starts, PATIENCE)
         if shortlist is None:
             return self._sort_out(self.climb(own))
-        listed = self._starts(shortlist.vectors, _AT_A_MODE)
+        listed = self.starts(shortlist.vectors, AT_A_MODE)
         modes = self._sort_out(self.climb(_joined(listed, own)))
         return replace(modes, n_short=shortlist.n_short, n_short_collapsed=shortlist.n_collapsed)
 
@@ -203,7 +204,8 @@ class Search:
             kept = np.append(kept[kept != likeliest][: n_kept - 1], likeliest)
         return vectors[kept]
 
-    def _starts(self, vectors: Array | Sequence[Array], patience: int) -> Starts:
+    def starts(self, vectors: Array | Sequence[Array], patience: int) -> Starts:
+        """Return starts with a patience, a longer one where Hessians are dear."""
         patience = max(patience, int(2 * cost_of(self.shape)) if self.shape.d > 1 else 0)
         return Starts(np.asarray(vectors), np.full(len(vectors), patience))
 

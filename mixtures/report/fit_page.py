@@ -169,7 +169,7 @@ def _along_x(result: DataFit, fits: dict[str, Fit]) -> Picture:
     }
     labels = None if known is None else known.components
     caption = f"Soft assignments along {result.data.columns[0]}"
-    caption += ", with posterior intervals as bands" if bands else ""
+    caption += ", with intervals as bands" if bands else ""
     if labels is not None:
         caption += (
             "; ticks above are observations that belong to the component, ticks below those that do not"

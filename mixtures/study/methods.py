@@ -17,12 +17,13 @@ from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
 
 ENGINES: dict[str, Callable[..., Fitter]] = {"em": EM, "nuts": NUTS}
-WITHOUT_INTERVALS = frozenset({"em"})  # engines that give point estimates alone
 
 #: Seconds that a fit takes for each observation and component, about, as the engines come.
 _SECONDS = {"em": 1.5e-6, "nuts": 3e-4}
 _OTHER_SECONDS = 2.5e-3  # an engine that nothing is known of
 _TEXTBOOK = 200  # times as long EM takes without acceleration
+# Fits as long as a profile for each parameter, a resample of the bootstrap, and Wald intervals.
+_PROFILE, _RESAMPLE, _WALD = 20.0, 0.1, 1.0
 _SECONDS_OF_COMPARISON = 6e-4  # a data set is drawn and a fit compared in this, however few observations
 
 
@@ -35,7 +36,12 @@ def expected_seconds(method: Method, condition: Condition) -> float:
 def _effort(settings: Mapping[str, Any]) -> float:
     """How many times as long a fit takes as with the engine's own settings, about."""
     of_em = settings.get("n_starts", 10) / 10 * (_TEXTBOOK if settings.get("acceleration") == "none" else 1)
-    return float(of_em * (settings.get("target_ess") or 1000) / 1000)
+    of_intervals = {
+        None: 0.0,
+        "profile": _PROFILE,
+        "bootstrap": _RESAMPLE * settings.get("n_resamples", 1000),
+    }.get(settings.get("intervals"), _WALD)
+    return float((of_em + of_intervals) * (settings.get("target_ess") or 1000) / 1000)
 
 
 def build(method: Method) -> Fitter:
@@ -63,14 +69,15 @@ def build(method: Method) -> Fitter:
 
 
 def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
-    """Raise a ValueError if a claim is about intervals that the engine of one of its methods never gives."""
+    """Raise a ValueError if a claim is about intervals that one of its methods, as set, does not give."""
     if claim.measure not in INTERVAL_MEASURES:
         return
     for method in methods:
-        if method.name in {claim.method, claim.versus} and method.engine in WITHOUT_INTERVALS:
+        is_without = method.engine == "em" and method.settings.get("intervals") is None
+        if method.name in {claim.method, claim.versus} and is_without:
             raise ValueError(
                 f"claim {claim.id!r}: measure {claim.measure} needs a method with intervals; "
-                f"got {method.name!r}, whose engine {method.engine!r} gives none"
+                f"got {method.name!r}, whose engine 'em' gives none without the setting 'intervals'"
             )
 
 

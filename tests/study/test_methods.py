@@ -7,9 +7,10 @@ from mixtures.em.fitter import EM
 from mixtures.em.starts import Start
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
+from mixtures.study.claim import Claim
 from mixtures.study.design import Method
-from mixtures.study.methods import build, expected_seconds
-from study.designs import PRIOR, design, grid, truth
+from mixtures.study.methods import build, check_claim, expected_seconds
+from study.designs import PRIOR, claim, design, grid, truth
 
 
 def method(**settings):
@@ -35,6 +36,18 @@ def test_tables_become_values():
     assert (engine.gate.rhat, engine.gate.ess) == (1.05, 100)
 
 
+@pytest.mark.parametrize("measure", ["coverage", "model_se", "interval_width"])
+def test_em_gives_intervals_where_they_are_asked_for(measure):
+    engine = build(method(intervals="bootstrap", level=0.9, n_resamples=200, resampling="weighted"))
+    assert (engine.intervals, engine.level, engine.n_resamples) == ("bootstrap", 0.9, 200)
+    about = Claim.model_validate(claim(method="mine", measure=measure))
+    check_claim(about, [method(intervals="profile")])
+    with pytest.raises(
+        ValueError, match="got 'mine', whose engine 'em' gives none without the setting 'intervals'"
+    ):
+        check_claim(about, [method()])
+
+
 WRONG = {
     "engine": ({"engine": "gibbs"}, "engine must be one of em, nuts"),
     "setting": ({"n_start": 4}, "a setting must be one of the engine's start, n_starts, tolerance"),
@@ -44,6 +57,8 @@ WRONG = {
     "kind": ({"n_starts": "ten"}, "n_starts must be a whole number; got 'ten'"),
     "true for a number": ({"n_starts": True}, "n_starts must be a whole number; got True"),
     "start": ({"start": "middle"}, "start must be one of"),
+    "intervals": ({"intervals": "wald"}, "intervals must be one of information, outer, sandwich, bootstrap"),
+    "resamples": ({"intervals": "bootstrap", "n_resamples": 10}, "n_resamples must be at least 40"),
     "mixture": ({"start": {"weights": [1.0]}}, "a mixture must have the keys"),
     "prior": (
         {"engine": "nuts", "prior": {"means": {"normal": [0, 1]}}},
@@ -75,8 +90,13 @@ def test_every_engine_has_an_expected_time_that_grows_with_the_data():
     small, large = design(grid=grid(truth(), n=[500, 5000])).conditions
     em, nuts, other = (method(engine=engine) for engine in ("em", "nuts", "halves"))
     assert 0.001 < expected_seconds(em, small) < 0.01 < expected_seconds(nuts, small) < 1
-    slow = method(engine="em", acceleration="none"), method(engine="nuts", target_ess=20_000)
-    for one, quick in zip(slow, (em, nuts), strict=True):
+    slow = (
+        method(engine="em", acceleration="none"),
+        method(engine="em", intervals="bootstrap"),
+        method(engine="em", intervals="profile"),
+        method(engine="nuts", target_ess=20_000),
+    )
+    for one, quick in zip(slow, (em, em, em, nuts), strict=True):
         assert expected_seconds(one, small) > 10 * expected_seconds(quick, small)
     for one in (em, nuts, other):
         assert (

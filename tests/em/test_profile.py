@@ -1,0 +1,169 @@
+"""Profile-likelihood intervals against brute force, closed forms, and where they are open."""
+
+import math
+
+import numpy as np
+import pytest
+from oracles import density_1d
+from references import acidity, faithful, galaxies
+from scipy.optimize import brentq, minimize
+
+from mixtures.em.fitter import EM
+from mixtures.model.data import simulate
+from mixtures.model.mixture import NormalMixture
+from mixtures.model.spec import MixtureSpec
+
+CHI_SQUARED = 3.841458820694124  # 0.95 quantile, one degree of freedom
+
+
+def pack(mixture, is_tied):
+    """Vector of logits against the last weight, means and log standard deviations."""
+    sds = np.log(mixture.sds[:, 0])
+    logits = np.log(mixture.weights[:-1] / mixture.weights[-1])
+    return np.concatenate([logits, mixture.means[:, 0], sds[:1] if is_tied else sds])
+
+
+def unpack(vector, k):
+    logits = np.append(vector[: k - 1], 0.0)
+    weights = np.exp(logits - logits.max())
+    sds = np.exp(vector[2 * k - 1 :])
+    return weights / weights.sum(), vector[k - 1 : 2 * k - 1], np.square(sds) * np.ones(k)
+
+
+def held(parts, kind, j, value):
+    """Set one weight, mean or variance (all, if tied) of a mixture; the other weights keep their ratios."""
+    weights, means, variances = (part.copy() for part in parts)
+    if kind == "weights":
+        weights *= (1 - value) / (1 - weights[j])
+        weights[j] = value
+    else:
+        {"means": means, "variances": variances}[kind][j] = value
+    return weights, means, variances
+
+
+def constrained_maximum(x, start, is_tied, kind, j, value):
+    """Largest log-likelihood with one parameter held, by a general optimiser from the estimate."""
+    k = start.n_components
+
+    def loss(vector):
+        weights, means, variances = held(unpack(vector, k), kind, j, value)
+        if is_tied:
+            variances = np.full(k, variances[j] if kind == "variances" else variances[0])
+        return -np.log(density_1d(NormalMixture.univariate(weights, means, variances), x)).sum()
+
+    vector = pack(start, is_tied)
+    for _ in range(3):
+        vector = minimize(loss, vector, method="BFGS", options={"gtol": 1e-8}).x
+        vector = minimize(loss, vector, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-10}).x
+    return -loss(vector)
+
+
+CASES = [
+    *[(faithful, 2, "full", kind, j) for kind in ("weights", "means", "variances") for j in (0, 1)],
+    *[(acidity, 2, "tied", kind, 1) for kind in ("weights", "means", "variances")],
+    *[
+        (galaxies, 3, "full", kind, j)
+        for kind, j in (("weights", 0), ("weights", 2), ("means", 1), ("variances", 2))
+    ],
+]
+
+
+@pytest.mark.parametrize(("data", "k", "covariance", "kind", "j"), CASES)
+def test_the_deviance_at_the_ends_is_the_quantile(data, k, covariance, kind, j):
+    x = data()
+    fit = EM(intervals="profile").fit(MixtureSpec(k, covariance), x, 1)
+    fit = fit.permuted(np.argsort(fit.estimate.means[:, 0]))
+    assert fit.warnings == ()
+    for end in (fit.intervals.lower, fit.intervals.upper):
+        value = getattr(end, kind).reshape(-1)[j]
+        height = constrained_maximum(x, fit.estimate, covariance == "tied", kind, j, value)
+        assert 2 * (fit.log_likelihood - height) == pytest.approx(CHI_SQUARED, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_an_interval_holds_what_a_grid_holds():
+    """Means of faithful's first component, on a grid that the ends are not on."""
+    x = faithful()
+    fit = EM(intervals="profile").fit(MixtureSpec(2), x, 1)
+    fit = fit.permuted(np.argsort(fit.estimate.means[:, 0]))
+    lower, upper = fit.intervals.lower.means[0, 0], fit.intervals.upper.means[0, 0]
+    for value in np.arange(52.45, 57, 0.25):
+        deviance = 2 * (fit.log_likelihood - constrained_maximum(x, fit.estimate, False, "means", 0, value))
+        assert (deviance <= CHI_SQUARED) == (lower <= value <= upper)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_one_component_has_ends_in_closed_form(level):
+    x = galaxies()
+    fit = EM(intervals="profile", level=level).fit(MixtureSpec(1), x, 1)
+    from scipy.stats import chi2
+
+    n, variance, quantile = len(x), x.var(), chi2.ppf(level, 1)
+    half = math.sqrt(variance * math.expm1(quantile / n))
+    assert fit.intervals.lower.means[0, 0] == pytest.approx(x.mean() - half, rel=1e-6)
+    assert fit.intervals.upper.means[0, 0] == pytest.approx(x.mean() + half, rel=1e-6)
+
+    def excess(ratio):
+        return n * (math.log(ratio) + 1 / ratio - 1) - quantile
+
+    assert fit.intervals.lower.variances[0, 0] == pytest.approx(variance * brentq(excess, 0.1, 1), rel=1e-6)
+    assert fit.intervals.upper.variances[0, 0] == pytest.approx(variance * brentq(excess, 1, 10), rel=1e-6)
+    assert fit.intervals.lower.weights.tolist() == fit.intervals.upper.weights.tolist() == [1.0]
+
+
+def test_two_weights_share_one_interval_and_equal_variances_too():
+    intervals = EM(intervals="profile").fit(MixtureSpec(2, "tied"), faithful(), 1).intervals
+    assert intervals.lower.weights + intervals.upper.weights[::-1] == pytest.approx([1, 1], abs=1e-15)
+    assert np.ptp(intervals.lower.variances) == np.ptp(intervals.upper.variances) == 0
+
+
+def test_with_many_observations_the_ends_are_walds():
+    x = simulate(NormalMixture.univariate([0.3, 0.5, 0.2], [0, 6, 12], [1, 1, 2]), 100_000, 1).x
+    start = EM(intervals="information").fit(MixtureSpec(3), x, 1)
+    fit = EM(intervals="profile", start=start.estimate).fit(MixtureSpec(3), x, 1)
+    for name in ("weights", "means", "variances"):
+        error = getattr(start.intervals.standard_errors, name)
+        for end in ("lower", "upper"):
+            one, other = (getattr(getattr(each.intervals, end), name) for each in (fit, start))
+            assert np.abs(one - other).max() < 0.05 * error.max()
+        assert getattr(fit.intervals.standard_errors, name) == pytest.approx(error, rel=1e-5)
+
+
+def test_an_end_that_the_likelihood_does_not_reach_is_open_and_said_to_be():
+    """Components that overlap: one of them may go anywhere, with little weight."""
+    truth = NormalMixture.univariate([0.5, 0.5], [0, 2], [1, 1])
+    bounds = {"weight": (0.0, 1.0), "mean": (-math.inf, math.inf), "variance": (0.0, math.inf)}
+    n_open = 0
+    for seed in range(12):
+        fit = EM(intervals="profile", start=truth).fit(MixtureSpec(2), simulate(truth, 60, seed).x, 1)
+        if fit.intervals is None:
+            continue
+        said = "".join(fit.warnings).removeprefix(
+            "profile intervals are open, the likelihood not falling far enough: "
+        )
+        for kind, (lowest, highest) in bounds.items():
+            name = f"{kind}s"
+            for side, end, bound in (("below", "lower", lowest), ("above", "upper", highest)):
+                values = getattr(getattr(fit.intervals, end), name).reshape(-1)
+                is_open = [f"{kind} {j + 1} {side}" in said for j in (0, 1)]
+                if kind == "weight":  # the second's interval is the first's, from the other side
+                    other = {"below": "above", "above": "below"}[side]
+                    is_open[1] = f"weight 1 {other}" in said
+                assert (values == bound).tolist() == is_open
+                n_open += sum(is_open)
+    assert n_open > 5
+
+
+def test_ends_keep_clear_of_slivers():
+    """Five close points: at a very high level the component's variance reaches the rule of slivers first."""
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(0, 1, 60), 6 + np.array([-0.2, -0.1, 0.0, 0.11, 0.19])])
+    closed, opened = (
+        EM(intervals="profile", level=level).fit(MixtureSpec(2), x, 1) for level in (0.9999, 1 - 1e-7)
+    )
+    j = int(closed.estimate.means[:, 0].argmax())
+    assert closed.warnings == ()
+    assert closed.intervals.lower.variances[j, 0] > closed.estimate.variances.max() / 400
+    j = int(opened.estimate.means[:, 0].argmax())
+    assert opened.intervals.lower.variances[j, 0] == 0
+    assert f"variance {j + 1} below" in opened.warnings[0]
