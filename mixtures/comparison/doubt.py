@@ -15,6 +15,8 @@ from mixtures.model.arrays import Array, as_floats
 from mixtures.model.data import as_observations
 from mixtures.model.fit import Draws
 
+#: A hard assignment is settled where at least this share of draws agree on it.
+SETTLED = 0.95
 #: An observation is in doubt where its most probable component has a smaller mean responsibility.
 SURE = 0.9
 _BLOCK = 200_000  # responsibilities held at once, in several arrays
@@ -48,12 +50,16 @@ class Doubt:
         H(E[r_i]), E[H(r_i)] and their difference. The Monte Carlo errors of the first and the last are
         those of the first order; both are also too small by about (k - 1) / 2 over the effective
         number of draws, which is of a smaller order.
+    stability : Averages of (n,)
+        Share of draws whose most probable component is the one of E[r_i]: whether the hard assignment
+        is settled, however sure it is.
     """
 
     responsibilities: Averages
     total: Averages
     overlap: Averages
     parameters: Averages
+    stability: Averages
 
     @classmethod
     def of(cls, responsibilities: ArrayLike) -> Self:
@@ -144,8 +150,8 @@ def check_univariate(draws: Draws) -> None:
         as_floats(name, getattr(draws, name))
 
 
-def _split(r: Array, n_chains: int) -> tuple[Averages, Averages, Averages, Averages]:
-    """Mean responsibilities (n, k), total doubt, and its two parts, from responsibilities (k, c s, n).
+def _split(r: Array, n_chains: int) -> tuple[Averages, ...]:
+    """What a `Doubt` holds, in its order, from responsibilities (k, c s, n).
 
     Per draw, doubt by overlap is H(r), by parameters KL(r || E[r]); their sum averages to H(E[r]), and
     is its derivative by E[r], so that its spread is the first-order error of that.
@@ -155,10 +161,9 @@ def _split(r: Array, n_chains: int) -> tuple[Averages, Averages, Averages, Avera
     means = average_draws(np.moveaxis(r, 0, -1), n_chains)
     entropies = entr(r).sum(axis=0)
     divergences = rel_entr(r, means.values.T[:, None]).sum(axis=0)
-    total, overlap, parameters = (
-        average_draws(values, n_chains) for values in (entropies + divergences, entropies, divergences)
-    )
-    return means, total, overlap, parameters
+    is_same = (r.argmax(axis=0) == means.values.argmax(axis=-1)).astype(np.float64)
+    parts = (entropies + divergences, entropies, divergences, is_same)
+    return means, *(average_draws(part, n_chains) for part in parts)
 
 
 def _joined(parts: Sequence[Averages]) -> Averages:

@@ -7,18 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
+from mixtures.comparison.doubt import Doubt
 from mixtures.comparison.recovery import Agreement, agree
 from mixtures.comparison.single import GroupScores, KnownGroups, common_order, score_groups
+from mixtures.em.approximation import normal_draws
 from mixtures.em.details import EMDetails
-from mixtures.model.arrays import Integers
+from mixtures.model.arrays import Array, Integers
 from mixtures.model.files import DataFile
-from mixtures.model.fit import Fit
+from mixtures.model.fit import Draws, Fit
 from mixtures.model.spec import MixtureSpec
 
 if TYPE_CHECKING:
     from mixtures.bayes.diagnostics import Diagnostics
     from mixtures.bayes.posterior import Posterior
 
+_N_DRAWS = 1000  # of a normal approximation
+_MOST_RESPONSIBILITIES = 20_000_000  # that the doubt of one fit is made of: about a second's work
+_FEWEST_DRAWS = 100  # of a chain, however many observations
 _NAME = re.compile(r"(\w+?)s\[(\d+)\]")  # weights[0] and the like
 
 
@@ -55,6 +62,9 @@ class DataFit:
     known : KnownGroups or None
     scores : tuple of GroupScores
         One for each fit with an estimate, where groups are known.
+    doubts : tuple of (Doubt or None)
+        One for each fit: of univariate data, over its draws or, where it is a maximum of the likelihood
+        without draws, over draws from the normal approximation about it.
     seed : int
     command : str
         What computes all this again.
@@ -69,6 +79,7 @@ class DataFit:
     agreement: Agreement | None
     known: KnownGroups | None
     scores: tuple[GroupScores, ...]
+    doubts: tuple[Doubt | None, ...]
     seed: int
     command: str
 
@@ -124,9 +135,31 @@ class DataFit:
             agreement=agree(*estimated[:2]) if len(estimated) > 1 else None,
             known=known,
             scores=tuple(score for score in scores if score is not None),
+            doubts=tuple(_doubt(fit, data.dataset.x, seed) for fit in ordered),
             seed=seed,
             command=command,
         )
+
+
+def _doubt(fit: Fit, x: Array, seed: int) -> Doubt | None:
+    """Split the doubt about univariate observations, where the fit says how uncertain its parameters are."""
+    details, k = em_details(fit), fit.spec.n_components
+    if x.shape[1] > 1 or k == 1 or fit.estimate is None:
+        return None
+    if fit.draws is not None:
+        most = _MOST_RESPONSIBILITIES // (len(x) * fit.draws.weights.shape[0] * k)
+        return Doubt.at(_thinned(fit.draws, max(most, _FEWEST_DRAWS)), x)
+    if details is None or details.certificate is None or not details.certificate.is_maximum:
+        return None
+    rng = np.random.default_rng(seed)
+    return Doubt.at(normal_draws(fit.estimate, x, fit.spec.covariance, n_draws=_N_DRAWS, rng=rng), x)
+
+
+def _thinned(draws: Draws, most: int) -> Draws:
+    """At most so many draws of each chain, evenly spaced."""
+    n_draws = draws.weights.shape[1]
+    kept = np.linspace(0, n_draws - 1, min(n_draws, most)).round().astype(np.int64)
+    return Draws(draws.weights[:, kept], draws.means[:, kept], draws.variances[:, kept])
 
 
 def em_details(fit: Fit) -> EMDetails | None:

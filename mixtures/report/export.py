@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixtures.comparison.assignments import AssignmentScores
+from mixtures.comparison.doubt import Doubt
 from mixtures.comparison.single import GroupScores, information_criteria, spread
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.fit import Fit, Intervals, Parameters
@@ -19,6 +20,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.report.data_fit import DataFit, em_details, invariant_rows, parameter_rows, posterior_of
 from mixtures.report.files import forget_files, write_text, write_with
 from mixtures.report.fit_page import render_fit
+from mixtures.report.observations import DoubtCount
 from mixtures.study.environment import environment
 
 if TYPE_CHECKING:
@@ -83,13 +85,28 @@ def assignments(result: DataFit) -> pd.DataFrame:
     if result.known is not None:
         names = np.array([*result.known.names, ""], dtype=object)  # the label -1 takes the last
         columns[result.label_column or "group"] = names[result.known.labels]
-    for fit in result.fits:
-        if fit.responsibilities is None or fit.assignments is None:
-            continue
-        for j, soft in enumerate(fit.responsibilities.T):
-            columns[f"{fit.method}_component_{j + 1}"] = soft
-        columns[f"{fit.method}_assignment"] = fit.assignments + 1
+    for fit, doubt in zip(result.fits, result.doubts, strict=True):
+        columns |= _of_fit(fit, doubt)
     return pd.DataFrame(columns)
+
+
+def _of_fit(fit: Fit, doubt: Doubt | None) -> dict[str, Any]:
+    """Columns of one fit: soft assignments with their intervals, the hard one, and the doubt in nats."""
+    if fit.responsibilities is None or fit.assignments is None:
+        return {}
+    columns: dict[str, Any] = {}
+    for j, soft in enumerate(fit.responsibilities.T):
+        name = f"{fit.method}_component_{j + 1}"
+        columns[name] = soft
+        if fit.responsibility_intervals is not None:
+            columns[f"{name}_lower"], columns[f"{name}_upper"] = fit.responsibility_intervals[:, j].T
+    columns[f"{fit.method}_assignment"] = fit.assignments + 1
+    if doubt is not None:
+        columns[f"{fit.method}_doubt_overlap"] = doubt.overlap.values
+        columns[f"{fit.method}_doubt_parameters"] = doubt.parameters.values
+        columns[f"{fit.method}_stability"] = doubt.stability.values
+        columns[f"{fit.method}_in_doubt_by"] = [source.value for source in doubt.sources()]
+    return columns
 
 
 def as_json(result: DataFit) -> dict[str, Any]:
@@ -134,9 +151,16 @@ def _fit(result: DataFit, i: int) -> dict[str, Any]:
         "log_likelihood": fit.log_likelihood,
         "estimate": None if fit.estimate is None else _mixture(fit.estimate),
         "intervals": None if fit.intervals is None else _intervals(fit, fit.intervals),
+        "doubt": _doubt(result.doubts[i]),
         "em": _em(result, fit),
         "posterior": _posterior(fit, result.orders[i]),
     }
+
+
+def _doubt(doubt: Doubt | None) -> dict[str, int] | None:
+    if doubt is None:
+        return None
+    return {f"n_{name}": n for name, n in asdict(DoubtCount.of(doubt)).items()}
 
 
 def _mixture(mixture: NormalMixture) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def against_each_other(
     member: Array | None,
     names: Sequence[str],
     *,
-    intervals: tuple[Array | None, Array | None] = (None, None),
+    intervals: Sequence[Array | None] = (None, None),
 ) -> Figure:
     """Soft assignments of one method against those of another; `member` says which belong, if known.
 

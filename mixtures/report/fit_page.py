@@ -14,6 +14,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures, numbers
 from mixtures.report.data_fit import DataFit, em_details, invariant_rows, parameter_rows, posterior_of
 from mixtures.report.illustrations import Picture, picture
+from mixtures.report.observations import count_doubts, draw_doubt, draw_reliability, most_doubtful
 from mixtures.report.page import environment
 
 
@@ -63,6 +64,8 @@ def render_fit(result: DataFit, versions: dict[str, Any]) -> str:
             parameters=[]
             if nuts is None or posterior is None
             else parameter_rows(posterior, result.orders[nuts]),
+            doubts=count_doubts(result),
+            observations=most_doubtful(result),
             pictures=_pictures(result),
             n_unlabelled=0 if result.known is None else int((result.known.labels < 0).sum()),
         )
@@ -132,11 +135,21 @@ def _entry(value: _Value, decimals: int | None) -> Entry:
 
 
 def _pictures(result: DataFit) -> dict[str, list[Picture]]:
-    drawn: dict[str, list[Picture]] = {"densities": [], "assignments": [], "convergence": []}
+    drawn: dict[str, list[Picture]] = {
+        "densities": [],
+        "assignments": [],
+        "reliability": [],
+        "convergence": [],
+    }
     fits = {fit.method: fit for fit in result.fits if fit.estimate is not None}
     if fits:
         drawn["densities"] = [_densities(result, fits)]
-        drawn["assignments"] = [_along_x(result, fits), *_against_each_other(result, list(fits.values()))]
+        drawn["assignments"] = [
+            _along_x(result, fits),
+            *_against_each_other(result, list(fits.values())),
+            *draw_doubt(result),
+        ]
+        drawn["reliability"] = list(draw_reliability(result))
     for fit in result.fits:
         details = em_details(fit)
         if details is not None and len(details.trace) > 1:
@@ -192,8 +205,13 @@ def _against_each_other(result: DataFit, fits: list[Fit]) -> Iterator[Picture]:
     member = np.eye(k)[known.components][:, shown].ravel() if known is not None and is_scored else None
     names = (fits[0].method, fits[1].method)
     what = "the second component" if k == 2 else "each component"
+    ends = [fit.responsibility_intervals for fit in fits[:2]]
+    intervals = [None if one is None else one[:, shown].reshape(-1, 2) for one in ends]
     caption = f"Soft assignments to {what}, {names[1]} against {names[0]}; on the line they agree."
-    figure = figures.against_each_other(first[:, shown].ravel(), second[:, shown].ravel(), member, names)
+    caption += " Bars are intervals." if any(one is not None for one in ends) else ""
+    figure = figures.against_each_other(
+        first[:, shown].ravel(), second[:, shown].ravel(), member, names, intervals=intervals
+    )
     yield picture(figure, "agreement", caption)
 
 

@@ -45,6 +45,8 @@ def test_the_split_by_loops(k):
         assert doubt.total.values[i] == pytest.approx(entropy(mean), rel=1e-9, abs=1e-15)
         assert doubt.overlap.values[i] == pytest.approx(overlap, rel=1e-9, abs=1e-15)
         assert doubt.parameters.values[i] == pytest.approx(entropy(mean) - overlap, rel=1e-7, abs=1e-12)
+        same = sum(row.argmax() == np.argmax(mean) for row in r[:, i]) / len(r)
+        assert doubt.stability.values[i] == pytest.approx(same, rel=1e-12)
     by_array = Doubt.of(r.reshape(2, 15, *r.shape[1:]))
     np.testing.assert_allclose(by_array.parameters.mcse, doubt.parameters.mcse, rtol=1e-8, atol=1e-14)
 
@@ -71,7 +73,7 @@ def test_blocks_of_observations_change_nothing(monkeypatch):
     whole = Doubt.at(draws, x)
     monkeypatch.setattr("mixtures.comparison.doubt._BLOCK", 2500)  # four observations at a time
     parts = Doubt.at(draws, x)
-    for name in ("responsibilities", "total", "overlap", "parameters"):
+    for name in ("responsibilities", "total", "overlap", "parameters", "stability"):
         np.testing.assert_allclose(getattr(parts, name).values, getattr(whole, name).values, rtol=1e-13)
         np.testing.assert_allclose(getattr(parts, name).mcse, getattr(whole, name).mcse, rtol=1e-13)
 

@@ -118,8 +118,16 @@ def test_assignments_read_back_equal(tmp_path, data, fits):
         "EM_component_1",
         "EM_component_2",
         "EM_assignment",
+        "EM_doubt_overlap",
+        "EM_doubt_parameters",
+        "EM_stability",
+        "EM_in_doubt_by",
         "NUTS_component_1",
+        "NUTS_component_1_lower",
+        "NUTS_component_1_upper",
         "NUTS_component_2",
+        "NUTS_component_2_lower",
+        "NUTS_component_2_upper",
         "NUTS_assignment",
     ]
     assert frame["data_row"].tolist() == [row + 1 for row in range(90) if row not in (3, 7)]
