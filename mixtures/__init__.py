@@ -6,13 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mixtures.bayes.datatree import relabel_datatree as relabel_datatree
     from mixtures.bayes.fitter import NUTS as NUTS
+    from mixtures.bayes.relabel import relabel as relabel
     from mixtures.comparison.recovery import compare as compare
     from mixtures.em.fitter import EM as EM
     from mixtures.model.data import Dataset as Dataset
     from mixtures.model.data import simulate as simulate
     from mixtures.model.density import log_likelihood as log_likelihood
     from mixtures.model.density import responsibilities as responsibilities
+    from mixtures.model.fit import Draws as Draws
     from mixtures.model.fit import Fit as Fit
     from mixtures.model.labels import align as align
     from mixtures.model.mixture import NormalMixture as NormalMixture
@@ -32,9 +35,12 @@ _HOMES = {
     "log_likelihood": "model.density",
     "responsibilities": "model.density",
     "align": "model.labels",
+    "Draws": "model.fit",
     "Fit": "model.fit",
     "EM": "em.fitter",
     "NUTS": "bayes.fitter",
+    "relabel": "bayes.relabel",
+    "relabel_datatree": "bayes.datatree",
     "compare": "comparison.recovery",
     "Study": "study.design",
     "run": "study.runner",

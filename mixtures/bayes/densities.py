@@ -124,14 +124,14 @@ def soft_assignments(draws: MixtureDraws, x: Array, *, level: float) -> SoftAssi
     k, tails = draws.n_components, np.array([(1 - level) / 2, (1 + level) / 2])
     means, intervals = np.empty((len(x), k)), np.empty((len(x), k, 2))
     for rows in _blocks(len(x), draws.weights.size):
-        by_draw = _responsibilities(draws, x[rows])
+        by_draw = responsibilities_at(draws, x[rows])
         means[rows] = by_draw.mean(axis=-1).T
         by_draw.sort(axis=-1)
         intervals[rows] = quantiles_of_sorted(by_draw, tails).swapaxes(0, 1)
     return SoftAssignments(_logarithms(means, draws, x), intervals)
 
 
-def _responsibilities(draws: MixtureDraws, x: Array) -> Array:
+def responsibilities_at(draws: MixtureDraws, x: Array) -> Array:
     """Responsibility of each component for each observation at each draw, (k, n, s)."""
     from mixtures.bayes.responsibilities import responsibilities  # loads numba; settings need it not
 

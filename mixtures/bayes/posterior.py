@@ -19,7 +19,8 @@ from mixtures.bayes.densities import (
 )
 from mixtures.bayes.diagnostics import Diagnostics, invariant_quantities
 from mixtures.bayes.draws import MixtureDraws
-from mixtures.bayes.relabel import Relabel, relabel
+from mixtures.bayes.evidence import Evidence
+from mixtures.bayes.relabel import Relabel, relabelled
 from mixtures.model.arrays import Array, Integers, freeze
 from mixtures.model.fit import Diagnostic, Draws, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
@@ -97,7 +98,7 @@ class Posterior:
         priors = log_prior_densities(prior, drawn)
         likelihoods = log_likelihoods_from(sample.stats.log_density, priors, prior, drawn, x)
         densities = likelihoods + priors
-        permutations = relabel(drawn, method, log_densities=densities)
+        permutations = relabelled(Evidence.of(drawn, x, densities), method).permutations
         components = drawn.reordered(permutations)
         invariants = invariant_quantities(drawn, x, log_likelihoods=likelihoods)
         diagnostics = Diagnostics.of(invariants | _by_component(components))  # all at once

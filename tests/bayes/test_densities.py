@@ -5,7 +5,8 @@ import pytest
 
 from mixtures.bayes import densities
 from mixtures.bayes.draws import MixtureDraws
-from mixtures.bayes.relabel import Relabel, relabel
+from mixtures.bayes.evidence import Evidence
+from mixtures.bayes.relabel import Relabel, relabelled
 from mixtures.model.density import log_density, log_likelihood, responsibilities
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Dirichlet, LogNormal, Normal, Prior
@@ -89,5 +90,5 @@ def test_log_likelihoods_outlive_weights_that_underflow(lost):
     priors = densities.log_prior_densities(prior, drawn)
     found = densities.log_likelihoods_from(account, priors, prior, drawn, X)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
-    permutations = relabel(drawn, Relabel.REFERENCE, log_densities=found + priors)
-    assert permutations.shape == (2, 5, 2)
+    relabelling = relabelled(Evidence.of(drawn, X, found + priors), Relabel.REFERENCE)
+    assert relabelling.permutations.shape == (2, 5, 2)

@@ -1,12 +1,24 @@
-"""Relabelling against known switches, a plain loop and both solvers against each other."""
+"""The public door of relabelling: what it takes, what it refuses, and its report."""
+
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+import mixtures as mx
 from mixtures.bayes.draws import MixtureDraws
-from mixtures.bayes.relabel import Relabel, by_assignment, by_enumeration, relabel
+from mixtures.bayes.evidence import Evidence
+from mixtures.bayes.permutations import reorder
+from mixtures.bayes.relabel import Relabel, agreements, relabel, relabelled
+from mixtures.model.density import responsibilities
+from mixtures.model.fit import Draws
 from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
+
+METHODS = [method for method in Relabel if method not in {Relabel.AUTO, Relabel.NONE}]
+X = np.linspace(-3, 4, 12)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
@@ -21,7 +33,7 @@ def test_known_switches_are_undone(k):
     switches = rng.permuted(np.broadcast_to(np.arange(k), (2, 40, k)), axis=-1)
     switched = ordered.reordered(switches)
     for method in (Relabel.REFERENCE, Relabel.ORDERING):
-        found = relabel(switched, method, log_densities=rng.normal(size=(2, 40)))
+        found = relabel(switched, method, log_densities=rng.normal(size=(2, 40))).permutations
         np.testing.assert_array_equal(found, switches.argsort(axis=-1))
         np.testing.assert_array_equal(switched.reordered(found).weights, ordered.weights)
 
@@ -30,28 +42,295 @@ def test_known_switches_are_undone(k):
 def test_reference_is_the_alignment_to_the_densest_draw(k, random_draws):
     draws = random_draws((2, 15), k, seed=k)
     log_densities = np.random.default_rng(1).normal(size=(2, 15))
-    row = draws.in_one_row()
-    rows = zip(row.weights, row.means, row.variances, strict=True)
-    mixtures = [NormalMixture.univariate(*theta) for theta in rows]
+    mixtures = rows_of(draws)
     reference = mixtures[log_densities.argmax()]
     reference = reference.permuted(reference.means[:, 0].argsort())
-    expected = [align(reference, theta).permutation for theta in mixtures]
+    expected = [align(reference, theta) for theta in mixtures]
     found = relabel(draws, Relabel.REFERENCE, log_densities=log_densities)
-    np.testing.assert_array_equal(found.reshape(-1, k), expected)
+    np.testing.assert_array_equal(found.permutations.reshape(-1, k), [one.permutation for one in expected])
+    np.testing.assert_allclose(found.costs.reshape(-1), [one.cost for one in expected], atol=1e-12)
+    np.testing.assert_allclose(found.gaps.reshape(-1), [one.gap for one in expected], atol=1e-12)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
-def test_enumeration_and_assignment_agree(k):
-    costs = np.random.default_rng(k).gamma(1, 1, (60, k, k))
-    np.testing.assert_array_equal(by_enumeration(costs), by_assignment(costs))
+def rows_of(draws):
+    row = draws.in_one_row()
+    return [
+        NormalMixture.univariate(*theta) for theta in zip(row.weights, row.means, row.variances, strict=True)
+    ]
+
+
+def test_without_log_densities_the_pivot_is_the_likeliest_draw(random_draws):
+    draws = random_draws((2, 15), 3, seed=4)
+    likelihoods = [mx.log_likelihood(theta, X) for theta in rows_of(draws)]
+    by_x = relabel(draws, "reference", x=X)
+    by_density = relabel(draws, "reference", log_densities=np.reshape(likelihoods, (2, 15)))
+    np.testing.assert_array_equal(by_x.permutations, by_density.permutations)
+
+
+def test_a_reference_mixture_of_ones_own(random_draws):
+    draws = random_draws((2, 15), 3, seed=4)
+    reference = NormalMixture.univariate([0.2, 0.3, 0.5], [4, 0, -1], [1, 2, 1])
+    found = relabel(draws, "reference", reference=reference)
+    expected = [align(reference, theta).permutation for theta in rows_of(draws)]
+    np.testing.assert_array_equal(found.permutations.reshape(-1, 3), expected)
 
 
 def test_none_leaves_the_draws(random_draws):
     draws = random_draws((2, 5), 3, seed=1)
-    found = relabel(draws, Relabel.NONE, log_densities=np.zeros((2, 5)))
-    np.testing.assert_array_equal(draws.reordered(found).means, draws.means)
+    found = relabel(draws, Relabel.NONE)
+    np.testing.assert_array_equal(draws.reordered(found.permutations).means, draws.means)
 
 
-def test_auto_is_no_method_without_a_prior(random_draws):
-    with pytest.raises(ValueError, match="method must be reference, ordering or none"):
-        relabel(random_draws((1, 2), 2, seed=1), Relabel.AUTO, log_densities=np.zeros((1, 2)))
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_every_method_has_one_signature(method, k, random_draws):
+    draws = random_draws((2, 20), k, seed=k)
+    found = relabel(draws, method, x=X)
+    assert found.permutations.shape == (2, 20, k)
+    assert found.costs.shape == found.gaps.shape == (2, 20)
+    assert (np.sort(found.permutations, axis=-1) == np.arange(k)).all()
+    assert (found.gaps >= 0).all()
+    assert np.isinf(found.gaps).all() == (k == 1)
+    assert pickle.loads(pickle.dumps(found)).permutations.tolist() == found.permutations.tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_plain_arrays_and_one_row_give_the_same(method, random_draws):
+    """The log densities fix the pivot; one chain is one row."""
+    draws = random_draws((1, 20), 3, seed=7)
+    plain = Draws(draws.weights, draws.means[..., None], draws.variances[..., None])
+    densities = np.random.default_rng(1).normal(size=(1, 20))
+    found = relabel(plain, method, x=X, log_densities=densities)
+    row = relabel(draws.in_one_row(), method, x=X, log_densities=densities[0])
+    np.testing.assert_array_equal(found.permutations[0], row.permutations)
+    assert row.n_switched.tolist() == found.n_switched.tolist()
+
+
+@pytest.mark.parametrize("method", ["ecr", "ecr_iterative_1", "ecr_iterative_2", "stephens", "data_based"])
+def test_responsibilities_may_be_given(method, random_draws):
+    draws = random_draws((2, 20), 3, seed=7)
+    given = np.reshape([responsibilities(theta, X) for theta in rows_of(draws)], (2, 20, 12, 3))
+    computed = relabel(draws, method, x=X)
+    found = relabel(draws, method, x=X, responsibilities=given)
+    np.testing.assert_array_equal(found.permutations, computed.permutations)
+    if method != "stephens":
+        found = relabel(draws, method, x=X, responsibilities=given, allocations=given.argmax(axis=-1))
+        np.testing.assert_array_equal(found.permutations, computed.permutations)
+
+
+@pytest.mark.parametrize(
+    "method", ["stephens", "ecr_iterative_1", "ecr_iterative_2", "ecr", "pra", "reference"]
+)
+def test_multivariate_draws(method):
+    """Two dimensions, in which no single one tells the components apart."""
+    rng = np.random.default_rng(3)
+    centres = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]])
+    z = rng.integers(0, 3, 60)
+    x = centres[z] + rng.normal(size=(60, 2))
+    means = centres + rng.normal(0, 0.2, (2, 30, 3, 2))
+    order = rng.permuted(np.broadcast_to(np.arange(3), (2, 30, 3)), axis=-1)
+    squares = ((x[:, None] - means[:, :, None]) ** 2).sum(axis=-1)  # (c, s, n, k)
+    soft = np.exp(-squares / 2)
+    soft /= soft.sum(axis=-1, keepdims=True)
+    parts = np.full((2, 30, 3), 1 / 3), means, np.ones((2, 30, 3, 2))
+    draws = Draws(*(reorder(part, order) for part in parts))
+    switched = np.take_along_axis(soft, order[:, :, None], axis=-1)
+    iterative = method == "stephens" or method.startswith("ecr_")
+    found = relabel(
+        draws,
+        method,
+        responsibilities=switched,
+        log_densities=rng.normal(size=(2, 30)),
+        start="reference" if iterative else "none",
+    )
+    places = np.take_along_axis(order, found.permutations, axis=-1)
+    assert (places == places[0, 0]).all()
+
+
+class TestReport:
+    BOTH = np.concatenate([X, X + 8])
+
+    @pytest.fixture
+    def draws(self, random_draws):
+        near = random_draws((2, 40), 2, seed=3)
+        apart = MixtureDraws(near.weights, near.means * 0.1 + [0, 8], 0.8 + 0.1 * near.sds)
+        order = np.tile([0, 1], (2, 40, 1))
+        order[0, 5:8] = order[1, :38] = [1, 0]
+        return apart.reordered(order)
+
+    def test_switches_are_counted_within_chains(self, draws):
+        found = relabel(draws, "ordering")
+        assert found.n_switched.tolist() == [3, 2]
+        assert found.chain_orders.tolist() == [[0, 1], [1, 0]]
+
+    def test_the_summary_names_what_happened(self, draws):
+        found = relabel(draws, "stephens", x=self.BOTH)
+        summary = {entry.name: entry.value for entry in found.summary()}
+        assert (summary["draws"], summary["draws_switched"], summary["chains_reordered"]) == (80, 5, 1)
+        assert summary["gap_least"] == found.gaps.min()
+        assert summary["gap_least"] <= summary["gap_1%"] <= summary["gap_10%"] <= summary["gap_50%"]
+        assert summary["iterations"] == found.n_iterations
+
+    def test_doubt_grows_as_components_draw_near(self, draws):
+        near = MixtureDraws(draws.weights, draws.means * 0.2, draws.sds)
+        for method in ("stephens", "ecr", "reference", "ordering"):
+            close = relabel(near, method, x=np.concatenate([X, X + 1.6])).gaps
+            assert np.median(close) < np.median(relabel(draws, method, x=self.BOTH).gaps)
+
+    def test_methods_agree_where_components_are_apart(self, draws, random_draws):
+        found = agreements([relabel(draws, one, x=self.BOTH) for one in ("ordering", "ecr", "stephens")])
+        np.testing.assert_array_equal(found, np.ones((3, 3)))
+        blurred = random_draws((2, 40), 2, seed=3)
+        found = agreements([relabel(blurred, method, x=X) for method in ("ordering", "ordering_weights")])
+        assert 0.5 <= found[0, 1] < 1
+        np.testing.assert_array_equal(found, found.T)
+
+
+def three(**changes):
+    rng = np.random.default_rng(1)
+    parts = {
+        "weights": rng.dirichlet([3, 3, 3], size=(2, 4)),
+        "means": rng.normal(size=(2, 4, 3, 1)),
+        "variances": np.ones((2, 4, 3, 1)),
+    }
+    return Draws(**(parts | changes))
+
+
+def with_nan():
+    means = np.zeros((2, 4, 3, 1))
+    means[1, 2, 0] = np.nan
+    return means
+
+
+SOFT = np.full((2, 4, 12, 3), 1 / 3)
+WRONG = {
+    "method": (three(), "sorting", {}, "method must be one of reference, ordering, .*; got 'sorting'"),
+    "auto": (three(), "auto", {}, "method must be one of reference, .*; got 'auto'"),
+    "nan": (three(means=with_nan()), "ordering", {}, "means must be finite; got nan at position 1, 2, 0, 0"),
+    "shapes": (three(weights=np.ones((2, 5, 3))), "ordering", {}, r"must have shapes .* got \(2, 5, 3\), "),
+    "negative weights": (three(weights=-np.ones((2, 4, 3))), "ordering", {}, "weights must not be negative"),
+    "no spread": (three(variances=np.zeros((2, 4, 3, 1))), "ecr", {}, "variances must be positive; got 0"),
+    "nothing to tell by": (
+        three(),
+        "stephens",
+        {},
+        "responsibilities, or x of univariate draws, must be given",
+    ),
+    "no pivot": (three(), "pra", {}, "log_densities, or x of univariate draws, must be given"),
+    "no allocations": (three(), "ecr_iterative_1", {}, "allocations or responsibilities, or x of univariate"),
+    "no x": (three(), "data_based", {"responsibilities": SOFT}, "x must be given for this method"),
+    "too few observations": (
+        three(),
+        "stephens",
+        {"x": [0.0, 1.0]},
+        "at least as many observations as components, 3, to tell these apart; got 2",
+    ),
+    "too few allocations": (
+        three(),
+        "ecr",
+        {"allocations": np.zeros((2, 4, 2), int)},
+        "observations as comp",
+    ),
+    "columns": (three(), "stephens", {"x": np.zeros((9, 2))}, "as many columns as the means, 1; got 2"),
+    "x with nan": (three(), "stephens", {"x": [0.0, np.nan]}, "x must be finite"),
+    "responsibilities' shape": (
+        three(),
+        "stephens",
+        {"responsibilities": SOFT[0]},
+        r"responsibilities must have shape \(2, 4, n, 3\); got \(4, 12, 3\)",
+    ),
+    "responsibilities' sum": (three(), "stephens", {"responsibilities": SOFT / 2}, "sum to 1"),
+    "allocations' shape": (
+        three(),
+        "ecr",
+        {"allocations": np.zeros((2, 9), int)},
+        r"\(2, 4, n\); got \(2, 9\)",
+    ),
+    "allocations from 1": (
+        three(),
+        "ecr",
+        {"allocations": np.full((2, 4, 9), 3)},
+        "allocations must lie between 0 and 2; got 3 to 3",
+    ),
+    "densities": (
+        three(),
+        "pra",
+        {"log_densities": np.zeros(8)},
+        r"must have shape \(2, 4\), as the draws; got",
+    ),
+    "counts": (
+        three(),
+        "stephens",
+        {"responsibilities": SOFT, "x": np.zeros(5)},
+        "observations must be the same in all that is given; got 5 in x, 12 in responsibilities",
+    ),
+    "reference": (
+        three(),
+        "reference",
+        {"reference": NormalMixture.univariate([1], [0], [1])},
+        r"reference must have the components and dimensions of the draws, \(3, 1\); got \(1, 1\)",
+    ),
+    "a reference that nothing uses": (
+        three(),
+        "ecr",
+        {"reference": NormalMixture.univariate([1], [0], [1])},
+        "reference must be left out, unless the method is reference; got it for ecr",
+    ),
+    "a start that nothing uses": (
+        three(),
+        "pra",
+        {"start": "ordering"},
+        "start must be left out, as pra has",
+    ),
+    "an iterative start": (
+        three(),
+        "ecr_iterative_1",
+        {"start": "stephens"},
+        "start must be one of reference",
+    ),
+}
+
+
+@pytest.mark.parametrize(("draws", "method", "given", "message"), WRONG.values(), ids=WRONG)
+def test_what_makes_no_sense_is_refused(draws, method, given, message):
+    with pytest.raises(ValueError, match=message):
+        relabel(draws, method, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"allocations": np.zeros((2, 4, 9))}, "allocations must hold whole numbers; got float64"),
+        ({"responsibilities": np.zeros((2, 4, 9, 3), bool)}, "responsibilities must hold real numbers"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_refused(given, message):
+    with pytest.raises(TypeError, match=message):
+        relabel(three(), "ecr", **given)
+
+
+def test_an_empty_posterior_is_refused():
+    draws = three(weights=np.ones((2, 0, 3)), means=np.ones((2, 0, 3, 1)), variances=np.ones((2, 0, 3, 1)))
+    with pytest.raises(ValueError, match=r"draws must not be empty; got means of shape \(2, 0, 3, 1\)"):
+        relabel(draws, "ordering")
+
+
+def test_a_samplers_own_draws_are_taken_as_they_are(random_draws):
+    draws = random_draws((2, 20), 2, seed=1)
+    densities = np.random.default_rng(2).normal(size=(2, 20))
+    inside = relabelled(Evidence.of(draws, X, densities), Relabel.STEPHENS)
+    outside = relabel(draws, "stephens", x=X, log_densities=densities)
+    np.testing.assert_array_equal(inside.permutations, outside.permutations)
+
+
+def test_it_needs_no_sampler():
+    code = (
+        "import sys, numpy as np, mixtures as mx\n"
+        "draws = mx.Draws(np.full((1, 3, 2), .5), np.zeros((1, 3, 2, 1)), np.ones((1, 3, 2, 1)))\n"
+        "mx.relabel(draws, 'stephens', x=[0., 1., 2.])\n"
+        "print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert "mixtures.bayes.relabel" in loaded
+    assert {"pymc", "pytensor", "nutpie", "arviz", "xarray"} & set(loaded) == set()
