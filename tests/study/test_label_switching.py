@@ -1,4 +1,4 @@
-"""A study file can hold an ordered prior against an exchangeable one, and relabelling methods against each other."""
+"""A study file can hold priors, ordered and exchangeable, and methods of relabelling against each other."""
 
 import pytest
 
