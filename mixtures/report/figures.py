@@ -211,6 +211,26 @@ def calibration(curves: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
 
 
 @rc_context(_STYLE)
+def rank_ecdfs(curves: Mapping[str, Array], lower: Array, upper: Array) -> Figure:
+    """ECDF of ranks less that of the uniform distribution, (L,), of each quantity, in one band (L,)."""
+    columns = min(len(curves), 4)
+    shape = (-(-len(curves) // columns), columns)
+    figure = Figure(figsize=(1.9 * columns, 0.4 + 1.3 * shape[0]), layout="constrained")
+    panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
+    places = np.arange(1, len(lower) + 1) / (len(lower) + 1)
+    for axes, (name, differences) in zip(panels, curves.items(), strict=False):
+        axes.fill_between(places, lower, upper, color="#e4e4e4", linewidth=0, step="post")
+        axes.axhline(0, color=TRUE, linewidth=0.6)
+        axes.step(places, differences, where="post", color=_COLOURS[0])
+        axes.set_title(name)
+    for axes in panels[len(curves) :]:
+        axes.set_axis_off()
+    figure.supxlabel("Rank as a share of the draws", fontsize=8.5)
+    figure.supylabel("ECDF less uniform", fontsize=8.5)
+    return figure
+
+
+@rc_context(_STYLE)
 def timing(seconds: Mapping[tuple[str, int], Array], methods: Sequence[str]) -> Figure:
     """Seconds of each fit, by condition and the method's place, on a logarithmic axis."""
     rows = list(dict.fromkeys(condition for condition, _ in seconds))

@@ -168,6 +168,21 @@ class Gallery:
             )
             yield picture(figures.calibration(curves), f"calibration-{condition.key}", caption)
 
+    def ranks(self, condition: Condition, method: str) -> Iterator[Picture]:
+        """Draw the ECDF of the ranks of each quantity in the simultaneous band."""
+        own = [one for one in self.summary.ranks if (one.condition, one.method) == (condition, method)]
+        if own:
+            band = own[0].band
+            caption = (
+                f"{condition.name}, {method}: ECDF of the ranks of each quantity less that of uniform ranks. "
+                f"Uniform ranks of one quantity stay in the grey band everywhere with probability "
+                f"{band.probability:.3f}."
+            )
+            figure = figures.rank_ecdfs(
+                {one.quantity: one.differences for one in own}, band.lower, band.upper
+            )
+            yield picture(figure, f"ranks-{condition.key}-{self.methods.index(method)}", caption)
+
     def timing(self) -> Iterator[Picture]:
         """Draw the seconds of every fit."""
         fits = self.tables.fits[self.tables.fits["seconds"] > 0]

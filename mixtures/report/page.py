@@ -17,6 +17,7 @@ from mixtures.study.design import read_text
 from mixtures.study.measures import Account, FitSummary, PairSummary
 from mixtures.study.store import Store
 from mixtures.study.summary import Summary, summarise
+from mixtures.study.uniformity import RankAccount, RankSummary
 from mixtures.study.verdict import LEVEL, Judgement
 
 
@@ -124,6 +125,10 @@ def _lookups(summary: Summary) -> dict[str, Any]:
     def pairs_of(condition: Condition) -> list[PairSummary]:
         return [one for one in summary.pairs if one.condition == condition]
 
+    def ranks_of(account: RankAccount) -> list[RankSummary]:
+        places = (account.condition, account.method)
+        return [one for one in summary.ranks if (one.condition, one.method) == places]
+
     def failure_rate(account: Account) -> Measure:
         fit = next(one for one in fits_of(account.condition) if one.method == account.method)
         return fit.measures["failure_rate"]
@@ -132,6 +137,7 @@ def _lookups(summary: Summary) -> dict[str, Any]:
         "accounts_of": accounts_of,
         "fits_of": fits_of,
         "pairs_of": pairs_of,
+        "ranks_of": ranks_of,
         "failure_rate": failure_rate,
         "parameters_of": partial(views.parameter_groups, summary),
         "differs_when_converged": partial(views.differs_when_converged, summary),
@@ -156,6 +162,10 @@ def _pictures(gallery: Gallery) -> dict[str, Any]:
         "densities": densities,
         "assignments": {condition.key: list(gallery.assignments(condition)) for condition in conditions},
         "timing": list(gallery.timing()),
+        "ranks": {
+            (one.condition.key, one.method): list(gallery.ranks(one.condition, one.method))
+            for one in gallery.summary.rank_accounts
+        },
     }
 
 

@@ -45,6 +45,7 @@ _MEASURES = {
     "calibration_error": "calibration error",
     "failure_rate": "share of fits that did not converge",
     "seconds": "seconds of a fit",
+    "uniformity": "smallest p-value of uniform ranks, Holm",
     "soft_assignment_distance": "distance of the soft assignments",
     "hard_assignment_disagreement": "hard assignments that differ",
 }

@@ -31,6 +31,8 @@ FIT_MEASURES = (
     "seconds",
 )
 PAIR_MEASURES = ("soft_assignment_distance", "hard_assignment_disagreement")
+#: Smallest p-value of uniform ranks, Holm's over all quantities; needs truths from a prior, and draws.
+UNIFORMITY = "uniformity"
 #: Measures of intervals, which not every engine gives.
 INTERVAL_MEASURES = ("coverage", "model_se", "interval_width")
 #: Measures that a paired difference between two methods is defined for.
@@ -69,7 +71,7 @@ class Claim(StudyTable):
     @model_validator(mode="after")
     def _is_decidable(self) -> Self:
         needs_parameter = self.measure in PARAMETER_MEASURES
-        one_of("measure", self.measure, (*PARAMETER_MEASURES, *FIT_MEASURES, *PAIR_MEASURES))
+        one_of("measure", self.measure, (*PARAMETER_MEASURES, *FIT_MEASURES, *PAIR_MEASURES, UNIFORMITY))
         if needs_parameter != (self.parameter is not None):
             rule = "must be given" if needs_parameter else "must not be given"
             raise ValueError(f"parameter {rule} for the measure {self.measure}")

@@ -9,7 +9,7 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mixtures.model.spec import Covariance, MixtureSpec
-from mixtures.study.claim import Claim, StudyTable, one_of
+from mixtures.study.claim import UNIFORMITY, Claim, StudyTable, one_of
 from mixtures.study.conditions import Condition, Grid, Truth, distinct, key_of
 
 
@@ -114,6 +114,12 @@ class Study(StudyTable):
                 one_of(f"claim {claim.id!r}: {key}", value, known)
         if claim.versus == claim.method:
             raise ValueError(f"claim {claim.id!r}: versus must be another method; got {claim.versus!r}")
+        for condition in self.conditions_of(claim):
+            if claim.measure == UNIFORMITY and condition.truth.prior is None:
+                raise ValueError(
+                    f"claim {claim.id!r}: measure {UNIFORMITY} needs truths drawn from a prior; "
+                    f"got {condition.truth.name!r}"
+                )
         if (claim.component or 1) > self.components:
             raise ValueError(
                 f"claim {claim.id!r}: component must be at most {self.components}; got {claim.component}"

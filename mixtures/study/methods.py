@@ -12,7 +12,7 @@ from mixtures.em.fitter import EM
 from mixtures.model.fit import Fitter
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
-from mixtures.study.claim import INTERVAL_MEASURES, Claim
+from mixtures.study.claim import INTERVAL_MEASURES, UNIFORMITY, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
 
@@ -69,7 +69,13 @@ def build(method: Method) -> Fitter:
 
 
 def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
-    """Raise a ValueError if a claim is about intervals that one of its methods, as set, does not give."""
+    """Raise a ValueError if a claim is about what one of its methods, as set, does not give."""
+    for method in methods:
+        if claim.measure == UNIFORMITY and method.name == claim.method and method.engine == "em":
+            raise ValueError(
+                f"claim {claim.id!r}: measure {UNIFORMITY} needs a method with posterior draws; "
+                f"got {method.name!r}, whose engine 'em' gives none"
+            )
     if claim.measure not in INTERVAL_MEASURES:
         return
     for method in methods:

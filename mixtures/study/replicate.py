@@ -6,13 +6,14 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from mixtures.comparison.assignments import AssignmentScores
+from mixtures.comparison.ranks import points_of, rank_fit
 from mixtures.comparison.recovery import Oracle, Recovery, agree, recover
 from mixtures.model.arrays import Array
 from mixtures.model.data import Dataset, simulate
@@ -20,7 +21,16 @@ from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.claim import PARAMETERS
 from mixtures.study.conditions import Condition
-from mixtures.study.rows import DiagnosticRow, ExampleRow, FitRow, PairRow, ParameterRow, ReliabilityRow, Rows
+from mixtures.study.rows import (
+    DiagnosticRow,
+    ExampleRow,
+    FitRow,
+    PairRow,
+    ParameterRow,
+    RankRow,
+    ReliabilityRow,
+    Rows,
+)
 from mixtures.study.seeds import stream
 
 ORACLE = "oracle"
@@ -33,6 +43,8 @@ class Replicate:
 
     Attributes
     ----------
+    seed : int
+        The study's root seed.
     condition : Condition
     index : int
         Counted from 0.
@@ -42,6 +54,7 @@ class Replicate:
         What knowing the truth makes of the data: every fit is compared with it.
     """
 
+    seed: int
     condition: Condition
     index: int
     truth: NormalMixture
@@ -67,7 +80,7 @@ def generate(seed: int, condition: Condition, index: int) -> Replicate:
         truth = condition.truth.as_prior().sample(condition.spec.n_components, rng)
     data_rng = stream(seed, condition.key, index, "data")
     dataset = simulate(truth, condition.n, data_rng)
-    return Replicate(condition, index, truth, dataset, Oracle.of(truth, dataset))
+    return Replicate(seed, condition, index, truth, dataset, Oracle.of(truth, dataset))
 
 
 def attempt(engine: Fitter, key: str, replicate: Replicate, seed: int) -> Attempt:
@@ -83,7 +96,7 @@ def attempt(engine: Fitter, key: str, replicate: Replicate, seed: int) -> Attemp
 
 
 def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> None:
-    """Add the rows of one fit; a comparison that fails is an error of the fit."""
+    """Add the rows of one fit; a comparison that fails is an error of the fit, ranks that fail a warning."""
     try:
         recovery = _recovery(replicate, attempted.fit)
     except Exception as error:  # noqa: BLE001  as for an engine: nothing may lose the replicate
@@ -91,7 +104,7 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
             attempted.fit.method, attempted.fit.spec, Status.ERROR, message=f"in the comparison: {error}"
         )
         attempted, recovery = Attempt(lost, attempted.seconds, type(error).__name__), None
-    fit, condition = attempted.fit, replicate.condition
+    fit, condition = _rank(rows, key, replicate, attempted.fit), replicate.condition
     rows.fits.append(
         FitRow(
             condition=condition.key,
@@ -155,6 +168,36 @@ def hash_of(x: Array) -> str:
 
 def _recovery(replicate: Replicate, fit: Fit) -> Recovery | None:
     return None if fit.estimate is None else recover(replicate.oracle, fit)
+
+
+def _rank(rows: Rows, key: str, replicate: Replicate, fit: Fit) -> Fit:
+    """Rank a truth from a prior among a fit's draws, if it has any; where that fails, a warning says why."""
+    prior = replicate.condition.truth.prior
+    if prior is None or fit.draws is None:
+        return fit
+    condition = replicate.condition
+    rng = stream(replicate.seed, condition.key, replicate.index, f"ranks/{key}")
+    points = points_of(condition.truth.as_prior())
+    try:
+        ranking = rank_fit(replicate.truth, replicate.dataset.x, fit, points=points, rng=rng)
+    except Exception as error:  # noqa: BLE001  the fit stands, whatever its draws are
+        return replace(fit, warnings=(*fit.warnings, f"not ranked: {error}"))
+    columns = (part.tolist() for part in (ranking.ranks, ranking.truth, ranking.mean, ranking.sd))
+    for name, rank, truth, mean, sd in zip(ranking.names, *columns, strict=True):
+        rows.ranks.append(
+            RankRow(
+                condition=condition.key,
+                replicate=replicate.index,
+                method=key,
+                quantity=name,
+                rank=rank,
+                n_draws=ranking.n_draws,
+                truth=truth,
+                mean=mean,
+                sd=sd,
+            )
+        )
+    return fit
 
 
 def _measures(recovery: Recovery) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a study stores: one row for each fit, parameter, pair of fits, bin and exemplary observation.
+"""What a study stores: one row for each fit, parameter, rank, pair of fits, bin and exemplary observation.
 
 Every row begins with what it is of: a condition, a replicate and a method, the condition and the method
 by the hashes of their content. Rows are named tuples, because a study makes them by the million.
@@ -71,6 +71,23 @@ class ParameterRow(NamedTuple):
     upper: float | None
 
 
+class RankRow(NamedTuple):
+    """Rank of one true quantity, drawn from a prior, among `n_draws` posterior draws of one fit.
+
+    `mean` and `sd` are those of the draws.
+    """
+
+    condition: str
+    replicate: int
+    method: str
+    quantity: str
+    rank: int
+    n_draws: int
+    truth: float
+    mean: float
+    sd: float
+
+
 class PairRow(NamedTuple):
     """Soft assignments of one method against those of another, `versus`, on the same data."""
 
@@ -126,6 +143,7 @@ class DiagnosticRow(NamedTuple):
 #: Tables of a results folder. `fits` comes last: a fit counts as done when its row there is on disk.
 TABLES: dict[str, type[tuple[Any, ...]]] = {
     "parameters": ParameterRow,
+    "ranks": RankRow,
     "pairs": PairRow,
     "reliability": ReliabilityRow,
     "examples": ExampleRow,
@@ -139,6 +157,7 @@ class Rows:
     """Rows gathered for every table."""
 
     parameters: list[ParameterRow]
+    ranks: list[RankRow]
     pairs: list[PairRow]
     reliability: list[ReliabilityRow]
     examples: list[ExampleRow]
@@ -148,7 +167,7 @@ class Rows:
     @classmethod
     def empty(cls) -> Rows:
         """No rows yet."""
-        return cls([], [], [], [], [], [])
+        return cls([], [], [], [], [], [], [])
 
 
 @cache

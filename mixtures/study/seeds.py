@@ -23,7 +23,7 @@ def stream(seed: int, condition: str, replicate: int, name: str) -> np.random.Ge
     replicate : int
         Counted from 0.
     name : str
-        "truth", "data", or the key of a method.
+        "truth", "data", the key of a method, or "ranks/" and that key.
     """
     digest = hashlib.sha256(f"{condition}/{replicate}/{name}".encode()).digest()
     words = tuple(np.frombuffer(digest, dtype="<u4").tolist())

@@ -33,6 +33,7 @@ _MANIFEST = {"runs": list, "claims": dict}
 _KEYS = {
     "fits": ["condition", "replicate", "method"],
     "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
+    "ranks": ["condition", "replicate", "method", "quantity"],
     "pairs": ["condition", "replicate", "method", "versus"],
     "reliability": ["condition", "replicate", "method", "bin"],
     "diagnostics": ["condition", "replicate", "method", "name"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixtures.comparison.performance import Measure
-from mixtures.study.claim import PAIR_MEASURES, Claim
+from mixtures.study.claim import PAIR_MEASURES, UNIFORMITY, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
 from mixtures.study.measures import (
@@ -27,6 +27,14 @@ from mixtures.study.measures import (
 )
 from mixtures.study.store import Store
 from mixtures.study.tables import Tables
+from mixtures.study.uniformity import (
+    RankAccount,
+    RankSummary,
+    account_for_ranks,
+    adjusted,
+    measure_ranks,
+    smallest,
+)
 from mixtures.study.verdict import Judgement, Verdict, judge, overall
 
 _MISSING = Measure(math.nan, math.nan, 0)
@@ -62,6 +70,8 @@ class Summary:
     fits: list[FitSummary]
     pairs: list[PairSummary]
     calibration: list[CalibrationCurve]
+    rank_accounts: list[RankAccount]
+    ranks: list[RankSummary]
     diagnostics: list[DiagnosticSummary]
 
 
@@ -75,7 +85,8 @@ def summarise(store: Store) -> Summary:
     """
     study, manifest = store.study(), store.manifest()
     tables = Tables.of(store, study)
-    summary = Summary(study, manifest, [], [], [], [], [], [], [])
+    summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [])
+    ranks: list[RankSummary] = []
     for condition in study.conditions:
         rows = tables.within(condition)
         summary.accounts.extend(account_for(study, condition, method, rows) for method in study.method)
@@ -83,7 +94,10 @@ def summarise(store: Store) -> Summary:
         summary.fits.extend(measure_fits(study, condition, rows))
         summary.pairs.extend(measure_pairs(study, condition, rows))
         summary.calibration.extend(measure_calibration(condition, rows))
+        summary.rank_accounts.extend(account_for_ranks(study, condition, rows))
+        ranks.extend(measure_ranks(condition, rows))
         summary.diagnostics.extend(summarise_diagnostics(condition, rows))
+    summary.ranks.extend(adjusted(ranks))
     summary.claims.extend(_judge_claims(study, summary, manifest.get("claims", {})))
     return summary
 
@@ -113,6 +127,9 @@ def _find(study: Study, summary: Summary, claim: Claim) -> Iterator[tuple[str, M
 
 
 def _find_number(summary: Summary, claim: Claim, condition: Condition) -> Measure:
+    if claim.measure == UNIFORMITY:
+        places = (condition, claim.method)
+        return smallest([one for one in summary.ranks if (one.condition, one.method) == places])
     if claim.versus is None:
         cell = next(c for c in summary.fits if c.condition == condition and c.method == claim.method)
         return cell.measures.get(claim.measure, _MISSING)

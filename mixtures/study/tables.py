@@ -24,6 +24,7 @@ class Tables:
 
     fits: pd.DataFrame
     parameters: pd.DataFrame
+    ranks: pd.DataFrame
     pairs: pd.DataFrame
     reliability: pd.DataFrame
     diagnostics: pd.DataFrame

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mixtures.comparison.calibration import PValue
 from mixtures.comparison.performance import Measure, monte_carlo_interval
 from mixtures.study.claim import Claim
 
@@ -49,7 +50,8 @@ def judge(claim: Claim, measure: Measure, n_judgements: int = 1) -> Judgement:
 
     Supported if the Monte Carlo interval lies inside the claimed region, refuted if wholly outside,
     else inconclusive. The interval is Bonferroni's over `n_judgements`; Wilson's for a
-    proportion, by Student's t for anything else.
+    proportion, a single point for a p-value, which is exact given the replicates, by Student's t for
+    anything else.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def judge(claim: Claim, measure: Measure, n_judgements: int = 1) -> Judgement:
         Number of measures that the study's claims are judged on, in all.
     """
     level = 1 - (1 - LEVEL) / n_judgements
-    lower, upper = monte_carlo_interval(measure, level)
+    lower, upper = _interval(measure, level)
     verdict = _verdict(claim, lower, upper)
     needed = _needed(claim, measure, level) if verdict == Verdict.INCONCLUSIVE else None
     return Judgement(measure, lower, upper, verdict, needed)
@@ -71,6 +73,12 @@ def overall(judgements: Sequence[Judgement]) -> Verdict:
     if Verdict.REFUTED in verdicts:
         return Verdict.REFUTED
     return Verdict.SUPPORTED if verdicts == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
+
+
+def _interval(measure: Measure, level: float) -> tuple[float, float]:
+    if isinstance(measure, PValue):
+        return measure.value, measure.value
+    return monte_carlo_interval(measure, level)
 
 
 def _verdict(claim: Claim, lower: float, upper: float) -> Verdict:

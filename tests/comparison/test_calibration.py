@@ -133,6 +133,16 @@ def test_shifted_narrow_and_wide_posteriors_are_found(rng):
         assert (p.n, p.mcse) == (400, 0)
 
 
+def test_draws_shrunk_by_a_fifth_are_found(rng):
+    """A normal truth and one observation of it; 1,000 data sets, at the limit for one of 11 quantities."""
+    truth = rng.normal(size=1000)
+    means = (truth + rng.normal(size=1000)) / 2
+    draws = means + np.sqrt(0.5) * rng.normal(size=(99, 1000))
+    shrunk = draws.mean(axis=0) + 0.8 * (draws - draws.mean(axis=0))
+    assert uniformity(ranks_among(truth, draws, rng), 99).value > 0.01
+    assert uniformity(ranks_among(truth, shrunk, rng), 99).value < 0.01 / 11
+
+
 def test_chi_square_is_pearsons(rng):
     ranks = rng.integers(0, 100, 600)
     counts = np.histogram(ranks, bins=np.arange(0, 101, 5))[0]

@@ -26,6 +26,9 @@ def drawn(rng, n=50):
             soft[:, 0], soft[:, 1], x > 0, ("EM", "NUTS"), intervals=(soft, None)
         ),
         "calibration": figures.calibration({"EM": [BIN], "oracle": []}),
+        "rank_ecdfs": figures.rank_ecdfs(
+            {f"mean {j}": x[:9] / 10 for j in range(5)}, np.full(9, -0.1), np.full(9, 0.1)
+        ),
         "timing": figures.timing({("a", 0): np.exp(x)}, ["EM"]),
         "doubt_along_x": figures.doubt_along_x(x, {"EM": (soft[:, 0], soft[:, 1])}, "x"),
         "along_x": figures.along_x(x, {"oracle": soft, "EM": soft}, "x", labels=(x > 0).astype(int)),

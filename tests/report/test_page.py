@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixtures.model.fit import Diagnostic
+from mixtures.model.fit import Diagnostic, Draws, Status
 from mixtures.report import numbers
 from mixtures.report.page import render_study, write_study_report
 from mixtures.study.store import Store
@@ -196,6 +196,43 @@ def test_other_designs_are_reported(tmp_path, text):
     page = check_page(render_study(make_store(tmp_path, text)))
     assert "The study makes no claims" in page.text
     assert "there is no coverage to show" in page.text
+
+
+def drawn_fit(replicate, method, rng):
+    """A noisy fit with draws from the prior; those of the second replicate are too few."""
+    drawn = [replicate.condition.truth.as_prior().sample(5, rng) for _ in range(100)]
+    n_draws = 50 if replicate.index == 1 else 100
+    weights = np.array([one.weights for one in drawn[:n_draws]])
+    means, variances = (
+        np.array([getattr(one, name) for one in drawn[:n_draws]]) for name in ("means", "variances")
+    )
+    return replace(
+        noisy_fit(replicate, method, rng),
+        status=Status.NOT_MIXED if replicate.index == 2 else Status.CONVERGED,
+        draws=Draws(weights[None], means[None], variances[None]),
+    )
+
+
+def test_ranks_have_their_tables_and_figures(tmp_path):
+    store = make_store(tmp_path, PRIOR, drawn_fit)
+    page, summary = check_page(render_study(store)), summarise(store)
+    assert ["only", "3", "2", "1", "2"] in page.rows  # attempted, ranked, not converged, and which
+    assert "not ranked: draws must be worth at least 99 independent ones" in page.text
+    assert "The prior of only is not the one that truths are drawn from" in page.text
+    assert len(summary.ranks) == 4 + 5 + 5 + 6
+    for one in summary.ranks:
+        row = next(row for row in page.rows if row[:2] == [one.quantity, "2"])
+        assert row[2:4] == [numbers.number(p.value, 2) for p in (one.p_value, one.adjusted)]
+        assert row[5:7] == [numbers.estimate(measure) for measure in (one.z, one.z_squared)]
+        assert row[-1] == numbers.estimate(one.coverage.nearest(0.9))
+    (svg,) = re.findall(
+        r'<svg[^>]*aria-label="[^"]*ECDF of the ranks.*?</svg>', render_study(store), re.DOTALL
+    )
+    assert all(f">{one.quantity}</text>" in svg for one in summary.ranks)
+
+
+def test_without_ranks_nothing_is_said_of_them(page):
+    assert "Calibration of the posterior" not in page.text
 
 
 def test_axes_are_told_apart(tmp_path):

@@ -10,8 +10,9 @@ import numpy as np
 from mixtures.em.fitter import EM
 from mixtures.model.data import as_observations
 from mixtures.model.density import log_likelihood, log_responsibilities
-from mixtures.model.fit import Fit, Intervals, Parameters, Status
+from mixtures.model.fit import Diagnostic, Draws, Fit, Intervals, Parameters, Status
 from mixtures.model.mixture import NormalMixture
+from mixtures.model.prior import Prior
 from mixtures.study import methods, runner
 
 #: Fits that each engine began in this process, by the name of the method.
@@ -158,6 +159,56 @@ class SwappedWeights(QuickEM):
         return replace(fit, estimate=bad, log_responsibilities=soft)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conjugate:
+    """Independent draws of the exact posterior of one normal, whose mean and log sd have normal priors.
+
+    Given the sd the mean is conjugate; the log sd is drawn through its distribution function on a fine grid.
+    `spread` multiplies both prior sds. On data whose mean exceeds `above` the draws say that they are worth
+    no more than `worth`.
+    """
+
+    prior: Prior
+    spread: float = 1.0
+    worth: float = np.inf
+    above: float = np.inf
+    name: str = "conjugate"
+
+    def check(self, spec, n_dims):
+        pass
+
+    def prepare(self, spec):
+        """Need no preparation."""
+
+    def fit(self, spec, x, rng):
+        x = as_observations(x)
+        n, centre, squares = len(x), x.mean(), ((x - x.mean()) ** 2).sum()
+        location, scale = self.prior.means.location, self.spread * self.prior.means.scale
+        log_sd, width = self.prior.sds.location, self.spread * self.prior.sds.scale
+        grid = log_sd + width * np.linspace(-6, 6, 4001)
+        variances = np.exp(2 * grid)
+        of_centre = scale**2 + variances / n
+        logs = -(((grid - log_sd) / width) ** 2) / 2 - (n - 1) * grid - squares / variances / 2
+        logs -= np.log(of_centre) / 2 + (centre - location) ** 2 / of_centre / 2
+        below = np.cumsum(np.exp(logs - logs.max()))
+        variances = np.exp(2 * np.interp(rng.uniform(size=(4, 50)), below / below[-1], grid))
+        share = scale**2 / (scale**2 + variances / n)
+        means = location + share * (centre - location)
+        means += np.sqrt(share * variances / n) * rng.standard_normal((4, 50))
+        estimate = NormalMixture.univariate([1.0], [means.mean()], [variances.mean()])
+        is_poor = centre > self.above
+        return Fit(
+            self.name,
+            spec,
+            Status.NOT_MIXED if is_poor else Status.CONVERGED,
+            estimate,
+            log_responsibilities(estimate, x),
+            log_likelihood(estimate, x),
+            draws=Draws(np.ones((4, 50, 1)), means[..., None, None], variances[..., None, None]),
+            diagnostics=(Diagnostic("ess_bulk", min(200.0, self.worth if is_poor else np.inf)),),
+        )
+
+
 FAKES = {
     "halves": Halves,
     "raising": Raising,
@@ -167,6 +218,7 @@ FAKES = {
     "interrupted": Interrupted,
     "deadly": Deadly,
     "quick_em": QuickEM,
+    "conjugate": Conjugate,
     "swapped": SwappedWeights,
 }
 
