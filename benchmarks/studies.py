@@ -1,20 +1,33 @@
-"""Replicates that a study generates, fits by EM, compares and stores in a second, and its memory."""
+"""Studies: replicates by EM that are generated, fitted, compared and stored in a second, and their memory.
+
+And of replicates by NUTS the time outside the sampler, the processor's: data, starts and coordinates,
+diagnostics, relabelling, summaries, comparison and rows.
+"""
 
 from __future__ import annotations
 
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.timing import Measured, main, measured, processor_seconds
+from mixtures.bayes import compile as compiling
 from mixtures.study.design import Study
+from mixtures.study.methods import build
+from mixtures.study.replicate import attempt, generate, record, record_oracle
+from mixtures.study.rows import Rows
 from mixtures.study.runner import run
+from mixtures.study.store import Part
 
 _STUDY = """
 name = "throughput"
@@ -26,6 +39,19 @@ components = 2
 grid.n = [500]
 grid.truth = [{{ name = "close", weights = [0.4, 0.6], means = [0.0, 3.0], variances = [1.0, 1.0] }}]
 method = [{{ name = "EM", engine = "em" }}]
+"""
+_POSTERIORS = """
+name = "posteriors"
+title = "Posteriors"
+aims = "To time what is outside the sampler."
+seed = 1
+replicates = 1
+components = 2
+grid.n = [500]
+grid.truth = [
+    {{ name = "close", weights = [0.4, 0.6], means = [0.0, {separation}], variances = [1.0, 1.0] }},
+]
+method = [{{ name = "NUTS", engine = "nuts" }}]
 """
 
 
@@ -44,7 +70,45 @@ def measure(quick: bool) -> list[Measured]:
         measured("the same", few.coordinator, "MB", at={"replicates": n_many // 10}),
         measured("memory of a worker", many.worker, "MB", at={"replicates": n_many}),
         measured("the same", few.worker, "MB", at={"replicates": n_many // 10}),
+        *(_outside_sampler(separation, 5 if quick else 60) for separation in (2.0, 3.0, 4.0)),
     ]
+
+
+def _outside_sampler(separation: float, n_sets: int) -> Measured:
+    study = Study.from_toml(_POSTERIORS.format(separation=separation))
+    (condition,), (method,) = study.conditions, study.method
+    engine, seconds = build(method), []
+    engine.prepare(condition.spec)
+    rows = Rows.empty()
+    for index in range(n_sets + 1):
+        with _stopwatch() as inside:
+            begin = processor_seconds()
+            replicate = generate(study.seed, condition, index)
+            record(rows, method.key, replicate, attempt(engine, method.key, replicate, study.seed))
+            record_oracle(rows, replicate)
+            seconds.append(processor_seconds() - begin - sum(inside))
+    begin = processor_seconds()
+    Part.of(rows)
+    storing = (processor_seconds() - begin) / len(seconds)
+    at = {"separation": separation, "n": 500, "k": 2}
+    return measured("outside the sampler", 1e3 * (storing + np.array(seconds[1:])), "ms", at=at, at_most=25)
+
+
+@contextmanager
+def _stopwatch() -> Iterator[list[float]]:
+    """Note the processor's seconds of every run of the sampler."""
+    seconds: list[float] = []
+    sample = compiling._guarded
+
+    def timed(*arguments: Any) -> Any:
+        begin = processor_seconds()
+        try:
+            return sample(*arguments)
+        finally:
+            seconds.append(processor_seconds() - begin)
+
+    with patch.object(compiling, "_guarded", timed):
+        yield seconds
 
 
 @dataclass(frozen=True, slots=True)

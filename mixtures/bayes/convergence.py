@@ -180,12 +180,13 @@ def _autocorrelation_times(deviations: Array, between: Array) -> Array:
     times = np.full(len(deviations), -1.0)
     for i in range(len(deviations)):  # numba takes what it iterates over for strided, nine times slower
         chains = deviations[i]
-        variance = _autocovariance(chains, 0)
+        variance, _ = _autocovariances(chains, 0)
         within, total = variance * s / (s - 1), variance + between[i]
         smallest = np.inf
         for j in range(last + 1):
-            even = 1 - (within - _autocovariance(chains, 2 * j)) / total if j > 0 else 1.0
-            pair = even + 1 - (within - _autocovariance(chains, 2 * j + 1)) / total
+            at_even, at_odd = _autocovariances(chains, 2 * j)
+            even = 1 - (within - at_even) / total if j > 0 else 1.0
+            pair = even + 1 - (within - at_odd) / total
             if j == last or not pair > 0:
                 times[i] += even if pair >= 0 else max(even, 0.0)
                 break
@@ -195,11 +196,13 @@ def _autocorrelation_times(deviations: Array, between: Array) -> Array:
 
 
 @compiled_sums
-def _autocovariance(chains: Array, lag: int) -> float:
-    """Autocovariance of deviations (c, s) at a lag, averaged over chains."""
-    total = 0.0
+def _autocovariances(chains: Array, lag: int) -> tuple[float, float]:
+    """Autocovariances of deviations (c, s) at a lag and at the next, averaged over chains."""
+    here, there = 0.0, 0.0
     for j in range(len(chains)):
-        chain, ahead = chains[j], chains[j, lag:]
-        for i in range(len(ahead)):
-            total += chain[i] * ahead[i]
-    return total / chains.size
+        chain, ahead, further = chains[j], chains[j, lag:], chains[j, lag + 1 :]
+        for i in range(len(further)):
+            here += chain[i] * ahead[i]
+            there += chain[i] * further[i]
+        here += chain[len(further)] * ahead[-1]
+    return here / chains.size, there / chains.size

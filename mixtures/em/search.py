@@ -42,8 +42,8 @@ AT_A_MODE = 2
 # (k - 1)^3, up to the most of each, divided by d and k d^2, since runs take longer there. Steps of a short
 # run, taken twice by the likelier half, and stand-ins for the data in it for each component:
 # docs/decisions/0003-short-runs.md.
-_N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 30, 8, 1000, 2000
-_SHORT_STEPS, _N_CONDENSED = 3, 75
+_N_SHORT, _N_LONGER, _MOST_SHORT, _MOST_LONGER = 60, 10, 1000, 2000
+_SHORT_STEPS, _N_CONDENSED = 3, 100
 _LONGER_PATIENCE, _LONGER_TOLERANCE, _MOST_LONGER_STEPS = 4, 1e-3, 300
 _DISTINCT = 1e-2  # log-likelihood, of all observations, by which two modes of stand-ins differ at least
 _SAME_WEIGHTS = 0.02  # and the sum of squared weights
