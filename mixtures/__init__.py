@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from mixtures.bayes.datatree import relabel_datatree as relabel_datatree
     from mixtures.bayes.fitter import NUTS as NUTS
     from mixtures.bayes.relabel import relabel as relabel
+    from mixtures.comparison.coclustering import co_clustering as co_clustering
+    from mixtures.comparison.doubt import Doubt as Doubt
     from mixtures.comparison.recovery import compare as compare
     from mixtures.em.fitter import EM as EM
     from mixtures.model.data import Dataset as Dataset
@@ -42,6 +44,8 @@ _HOMES = {
     "relabel": "bayes.relabel",
     "relabel_datatree": "bayes.datatree",
     "compare": "comparison.recovery",
+    "Doubt": "comparison.doubt",
+    "co_clustering": "comparison.coclustering",
     "Study": "study.design",
     "run": "study.runner",
 }

@@ -74,7 +74,7 @@ def analyse(
 
 
 def _engines(engine: str) -> list[Fitter]:
-    engines: list[Fitter] = [EM(), NUTS(cores=os.cpu_count() or 1)]
+    engines: list[Fitter] = [EM(intervals="information"), NUTS(cores=os.cpu_count() or 1)]
     return engines if engine == "both" else [one for one in engines if one.name.lower() == engine]
 
 

@@ -127,6 +127,15 @@ def test_the_calibration_of_the_oracle_is_drawn(store):
     assert "oracle" in {one.method for one in summarise(store).calibration}
 
 
+def test_calibration_stands_in_numbers_too(store, page):
+    for curve in summarise(store).calibration:
+        for one in curve.bins:
+            ends = f"[{one.lower:.3f}, {one.upper:.3f}]"
+            cells = [str(one.count), str(one.belonging.n), f"{one.assigned:.3f}"]
+            rows = [row for row in page.rows if row[0] == curve.method and row[2:5] == cells]
+            assert any(row[5:] == [numbers.estimate(one.belonging), ends] for row in rows)
+
+
 def test_runs_that_are_not_recorded_are_said_not_to_be(tmp_path):
     store = make_store(tmp_path, TWO)
     manifest = tmp_path / "manifest.json"
@@ -169,7 +178,7 @@ def test_density_and_assignment_tables_hold_the_numbers_of_the_summary(store, pa
 
 def test_converged_fits_alone_stand_beside(page):
     assert page.text.count("Sensitivity: converged fits only") == 4
-    assert len(page.all("details")) == 5
+    assert len(page.all("details")) == 7  # two hold calibration in numbers, and one the study file
 
 
 def test_names_are_escaped(store):
