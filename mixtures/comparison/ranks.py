@@ -8,6 +8,7 @@ aligned to the truth: the truth would then be ranked by a rule that draws of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,9 +59,10 @@ class Ranking:
 def quantities(mixture: NormalMixture, x: Array, points: Array) -> dict[str, float]:
     """Quantities of a univariate mixture that are ranked, by name.
 
-    Weights, means and variances of the components in the order of their means (of k weights the first
-    k - 1, which determine the last); then what no order can change: the log-likelihood, mean and
-    variance of the whole mixture, and its log density at some points.
+    Weights, means and log variances of the components in the order of their means (of k weights the
+    first k - 1, which determine the last); then what no order can change: the log-likelihood, mean and
+    log variance of the whole mixture, and its log density at some points. Logarithms change no rank, but
+    leave means and standard deviations of the draws a meaning where variances have heavy tails.
 
     Parameters
     ----------
@@ -74,13 +76,13 @@ def quantities(mixture: NormalMixture, x: Array, points: Array) -> dict[str, flo
     own = {
         "weight": mixture.weights[order[:-1]],
         "mean": mixture.means[order, 0],
-        "variance": mixture.variances[order, 0],
+        "log variance": np.log(mixture.variances[order, 0]),
     }
     return {
         **{f"{name} {j + 1}": float(value) for name, values in own.items() for j, value in enumerate(values)},
         LOG_LIKELIHOOD: log_likelihood(mixture, x),
         "mixture mean": float(mixture.mean()[0]),
-        "mixture variance": float(mixture.covariance()[0, 0]),
+        "log mixture variance": math.log(mixture.covariance()[0, 0]),
         **{
             f"log density at {point:.10g}": float(value)
             for point, value in zip(points, log_density(mixture, points), strict=True)

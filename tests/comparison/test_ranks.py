@@ -42,12 +42,12 @@ def test_quantities_are_what_they_say(rng):
     found = quantities(MIXTURE, x, np.array([-1.0, 4.0]))
     assert [found[f"weight {j}"] for j in (1, 2)] == [0.5, 0.2]
     assert [found[f"mean {j}"] for j in (1, 2, 3)] == [-1.0, 0.5, 2.0]
-    assert [found[f"variance {j}"] for j in (1, 2, 3)] == [2.0, 0.5, 1.0]
+    assert [found[f"log variance {j}"] for j in (1, 2, 3)] == pytest.approx(np.log([2.0, 0.5, 1.0]))
     assert found[LOG_LIKELIHOOD] == pytest.approx(log_likelihood(MIXTURE, x))
     mean = 0.3 * 2 - 0.5 + 0.2 * 0.5
     assert found["mixture mean"] == pytest.approx(mean)
     square = 0.3 * (1 + 4) + 0.5 * (2 + 1) + 0.2 * (0.5 + 0.25)
-    assert found["mixture variance"] == pytest.approx(square - mean**2)
+    assert found["log mixture variance"] == pytest.approx(np.log(square - mean**2))
     assert found["log density at 4"] == pytest.approx(log_density(MIXTURE, [4.0])[0])
     assert len(found) == 2 + 3 + 3 + 3 + 2
 

@@ -22,10 +22,10 @@ NARROW = RIGHT | {"name": "narrow", "spread": 0.5}
 POOR = RIGHT | {"name": "poor", "above": 2.0, "worth": 57.0}
 QUANTITIES = [
     "mean 1",
-    "variance 1",
+    "log variance 1",
     "log-likelihood",
     "mixture mean",
-    "mixture variance",
+    "log mixture variance",
     "log density at -1",
     "log density at 1",
     "log density at 3",
