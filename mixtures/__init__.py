@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mixtures.comparison.coclustering import co_clustering as co_clustering
     from mixtures.comparison.doubt import Doubt as Doubt
     from mixtures.comparison.recovery import compare as compare
+    from mixtures.comparison.table import measure_performance as measure_performance
     from mixtures.em.fitter import EM as EM
     from mixtures.model.data import Dataset as Dataset
     from mixtures.model.data import simulate as simulate
@@ -46,6 +47,7 @@ _HOMES = {
     "compare": "comparison.recovery",
     "Doubt": "comparison.doubt",
     "co_clustering": "comparison.coclustering",
+    "measure_performance": "comparison.table",
     "Study": "study.design",
     "run": "study.runner",
 }

@@ -1,18 +1,31 @@
 """Performance of a method over replicates, each measure with its Monte Carlo standard error.
 
 After Morris, White & Crowther (2019, Table 6), with robust Monte Carlo errors for ratios. Everywhere
-`errors` are estimate minus truth, one for each replicate that returned an estimate.
+`errors` are estimate minus truth, one for each replicate that returned an estimate; of two methods, or
+of errors and standard errors, entry i is of the same replicate.
+
+Measures that rest on variances of errors have two Monte Carlo errors. The robust one, the default, is that
+of a ratio of sums and holds whatever the errors' distribution; the one by normal theory is the published
+one, and too small where errors have heavy tails.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mixtures.model.arrays import Array
+
+#: Where a Monte Carlo error comes from, for measures that rest on variances of errors.
+type Theory = Literal["robust", "normal"]
+THEORIES = ("robust", "normal")
+
+_Z = 1.959964  # of a 95% interval
+_BISECTIONS = 60  # halve an interval of length 2 to rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,11 @@ class Proportion(Measure):
     """A proportion, whose interval is Wilson's: at 0 and 1 the standard error says nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProportionDifference(Measure):
+    """Paired difference of two proportions, whose interval is Tango's: Wilson's, for pairs."""
+
+
 def mean(values: ArrayLike) -> Measure:
     """Mean over replicates of any score or distance; missing values are left out and lower n."""
     kept = _finite(values)
@@ -52,21 +70,24 @@ def bias(errors: ArrayLike) -> Measure:
     return mean(errors)
 
 
-def relative_bias(errors: ArrayLike, truth: float) -> Measure:
-    """Mean error as a share of a constant truth; missing where the truth is 0."""
-    e = _finite(errors)
-    return mean(e / truth) if truth != 0 else Measure(math.nan, math.nan, len(e))
+def relative_bias(errors: ArrayLike, truth: ArrayLike) -> Measure:
+    """Mean error as a share of a constant truth; missing where the truth is 0 or differs by replicate."""
+    e, truths = _finite(errors), np.unique(np.asarray(truth, dtype=float))
+    if len(truths) != 1 or truths[0] == 0:
+        return Measure(math.nan, math.nan, len(e))
+    return mean(e / truths[0])
 
 
-def empirical_se(errors: ArrayLike) -> Measure:
-    """Standard deviation of the errors, with the robust Monte Carlo error of its square as a ratio."""
+def empirical_se(errors: ArrayLike, theory: Theory = "robust") -> Measure:
+    """Standard deviation of the errors."""
     e = _finite(errors)
     n, s = len(e), _sd(e)
     if not s > 0:
         return Measure(s, math.nan, n)
-    factor = n / (n - 1)
-    spread = _ratio_se(factor * (e - e.mean()) ** 2, np.ones(n))
-    return Measure(s, math.sqrt(factor) * spread / (2 * s), n)
+    if theory == "normal":
+        return Measure(s, s / math.sqrt(2 * (n - 1)), n)
+    spread = _ratio_se(_squares(e), np.ones(n))
+    return Measure(s, math.sqrt(n / (n - 1)) * spread / (2 * s) if n > 2 else math.nan, n)
 
 
 def mse(errors: ArrayLike) -> Measure:
@@ -90,11 +111,73 @@ def model_se(standard_errors: ArrayLike) -> Measure:
     return Measure(m, _sd(v) / (2 * m * math.sqrt(len(v))) if m > 0 else math.nan, len(v))
 
 
+def relative_error_model_se(
+    errors: ArrayLike, standard_errors: ArrayLike, theory: Theory = "robust"
+) -> Measure:
+    """Relative error of the model SE M against the empirical SE s, 100 (M / s - 1), in per cent.
+
+    A replicate without a standard error still counts for s; `n` is the number of those with one.
+    """
+    e = np.asarray(errors, dtype=float)
+    v = np.square(np.asarray(standard_errors, dtype=float)[~np.isnan(e)])
+    e = _finite(e)
+    is_given = ~np.isnan(v)
+    n, m, s = len(e), int(is_given.sum()), _sd(e)
+    if m == 0 or not s > 0:
+        return Measure(math.nan, math.nan, m)
+    mean_v = float(v[is_given].mean())
+    ratio = math.sqrt(mean_v) / s
+    value = 100 * (ratio - 1)
+    if m == 1 or ratio == 0:
+        return Measure(value, math.nan, m)
+    if theory == "normal":
+        shares = _sd(v[is_given]) ** 2 / (4 * m * mean_v**2) + 1 / (2 * (n - 1))
+        return Measure(value, 100 * ratio * math.sqrt(shares), m)
+    # The mean over those given, as a sum over all: a missing one is at the mean.
+    claimed = np.where(is_given, mean_v + (v - mean_v) * n / m, mean_v)
+    return Measure(value, 100 * _ratio_se(claimed, _squares(e)) / (2 * ratio), m)
+
+
+def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "robust") -> Measure:
+    """Relative precision against another method, 100 ((s_versus / s)^2 - 1), in per cent.
+
+    Over the replicates where both have an error: how many more replicates or, roughly, observations
+    the other method would need.
+    """
+    a, b = np.asarray(versus, dtype=float), np.asarray(errors, dtype=float)
+    is_paired = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[is_paired], b[is_paired]
+    n, s_a, s_b = len(a), _sd(a), _sd(b)
+    if not (s_a > 0 and s_b > 0):
+        return Measure(math.nan, math.nan, n)
+    ratio = (s_a / s_b) ** 2
+    if n == 2:
+        mcse = math.nan
+    elif theory == "normal":
+        mcse = 200 * ratio * math.sqrt((1 - np.corrcoef(a, b)[0, 1] ** 2) / (n - 1))
+    else:
+        mcse = 100 * _ratio_se(_squares(a), _squares(b))
+    return Measure(100 * (ratio - 1), mcse, n)
+
+
+def reversed_precision(precision: Measure) -> Measure:
+    """Relative precision of the other method against the one, from that of the one against the other."""
+    ratio = 1 + precision.value / 100
+    return Measure(100 * (1 / ratio - 1), precision.mcse / ratio**2, precision.n)
+
+
 def coverage(lower: ArrayLike, upper: ArrayLike, truth: ArrayLike) -> Proportion:
     """Share of intervals, closed, that hold the truth; a missing interval is a miss."""
     low, high, target = np.broadcast_arrays(lower, upper, truth)
     with np.errstate(invalid="ignore"):
         return proportion((low <= target) & (target <= high))
+
+
+def bias_eliminated_coverage(
+    lower: ArrayLike, upper: ArrayLike, truth: ArrayLike, errors: ArrayLike
+) -> Proportion:
+    """Share of intervals, closed, that hold the truth moved by the bias; a missing interval is a miss."""
+    return coverage(lower, upper, np.asarray(truth, dtype=float) + bias(errors).value)
 
 
 def interval_width(lower: ArrayLike, upper: ArrayLike) -> Measure:
@@ -120,10 +203,18 @@ def proportion(events: ArrayLike) -> Proportion:
 def paired_difference(a: ArrayLike, b: ArrayLike) -> Measure:
     """Mean of a - b over the replicates where both methods have a value: the only fair comparison.
 
-    With errors it is the difference in bias, with squared errors that in MSE, with 0 and 1 for
-    intervals that cover that in coverage.
+    With errors it is the difference in bias, with squared errors that in MSE.
     """
     return mean(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+
+
+def paired_proportions(a: ArrayLike, b: ArrayLike) -> ProportionDifference:
+    """Share of replicates in which an event happened to a, less that to b: the difference in coverage."""
+    difference = np.asarray(a, dtype=bool).astype(float) - np.asarray(b, dtype=bool)
+    n = len(difference)
+    if n == 0:
+        return ProportionDifference(math.nan, math.nan, 0)
+    return ProportionDifference(float(difference.mean()), float(difference.std()) / math.sqrt(n), n)
 
 
 def wilson_interval(p: Measure, z: float) -> tuple[float, float]:
@@ -135,21 +226,69 @@ def wilson_interval(p: Measure, z: float) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
+def tango_interval(difference: ProportionDifference, z: float) -> tuple[float, float]:
+    """Score interval of a paired difference of proportions, `z` standard errors wide (Tango 1998).
+
+    Known, as Wilson's is, where the two never differed.
+    """
+    n, d = difference.n, difference.value
+    if n == 0:
+        return -1.0, 1.0
+    differing = n * difference.mcse**2 + d**2  # share of pairs in which they differ
+    return -_score_limit(n, -d, differing, z), _score_limit(n, d, differing, z)
+
+
+def _score_limit(n: int, d: float, differing: float, z: float) -> float:
+    """Largest difference that the score test does not reject, by bisection."""
+    lost = (differing - d) / 2
+    low, high = d, 1.0
+    for _ in range(_BISECTIONS):
+        delta = (low + high) / 2
+        # Likeliest probability that only the second happens, where the difference is delta.
+        b = (2 - d) * delta - differing
+        q = (math.sqrt(max(b**2 + 8 * lost * delta * (1 - delta), 0.0)) - b) / 4
+        is_tenable = n * (d - delta) ** 2 <= z**2 * (2 * q + delta * (1 - delta))
+        low, high = (delta, high) if is_tenable else (low, delta)
+    return high
+
+
 def monte_carlo_interval(measure: Measure, level: float) -> tuple[float, float]:
     """Interval of a measure for Monte Carlo error, at a level such as 0.99.
 
-    Wilson's for a proportion; else as many standard errors to each side as Student's t with n - 1
-    degrees of freedom asks for. NaN where the Monte Carlo error is not known, or is 0 because all
-    replicates say the same: how far the next could differ is then not known.
+    Wilson's for a proportion, Tango's for a paired difference of two; else as many standard errors to
+    each side as Student's t with n - 1 degrees of freedom asks for. NaN where the Monte Carlo error is not
+    known, or is 0 because all replicates say the same: how far the next could differ is then not known.
     """
     from scipy.stats import norm, t
 
     tail = (1 + level) / 2
     if isinstance(measure, Proportion):
         return wilson_interval(measure, float(norm.ppf(tail)))
+    if isinstance(measure, ProportionDifference):
+        return tango_interval(measure, float(norm.ppf(tail)))
     is_known = measure.n > 1 and measure.mcse > 0
     half = float(t.ppf(tail, measure.n - 1)) * measure.mcse if is_known else math.nan
     return measure.value - half, measure.value + half
+
+
+def replicates_needed(measure: Measure, mcse: float) -> int | None:
+    """Replicates at which the Monte Carlo error would be `mcse`, if the measure stayed where it is.
+
+    (s / mcse)^2 for a bias, c (1 - c) / mcse^2 for a coverage c. At 0 and 1 the error of a proportion
+    is that of Wilson's 95% interval, half its width over 1.96. None where the error is not known.
+
+    Raises
+    ------
+    ValueError
+        If `mcse` is not positive.
+    """
+    if not mcse > 0:
+        raise ValueError(f"mcse must be positive; got {mcse}")
+    if isinstance(measure, Proportion) and measure.value in (0, 1):
+        return math.ceil(max(_Z / (2 * mcse) - _Z**2, 1.0))
+    if not (measure.mcse > 0 and math.isfinite(measure.mcse)):
+        return None
+    return math.ceil(measure.n * (measure.mcse / mcse) ** 2 * (1 - 1e-12))  # less what is rounding
 
 
 def ratio_of_sums(numerators: ArrayLike, denominators: ArrayLike) -> Measure:
@@ -165,6 +304,11 @@ def ratio_of_sums(numerators: ArrayLike, denominators: ArrayLike) -> Measure:
 def _ratio_se(numerators: Array, denominators: Array) -> float:
     ratio = numerators.sum() / denominators.sum()
     return float(np.sqrt(np.square(numerators - ratio * denominators).sum()) / denominators.sum())
+
+
+def _squares(values: Array) -> Array:
+    """Squared deviations from the mean, whose mean is the variance with n - 1."""
+    return np.square(values - values.mean()) * len(values) / (len(values) - 1)
 
 
 def _sd(values: Array) -> float:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
-from mixtures.comparison.performance import Measure, Proportion, wilson_interval
+from mixtures.comparison.performance import (
+    Measure,
+    Proportion,
+    ProportionDifference,
+    monte_carlo_interval,
+)
 
 MISSING = "–"
-LEVEL = 0.95
-Z = 1.959964  # of the 95% intervals that figures and proportions at 0 or 1 show
+LEVEL = 0.95  # of the intervals that figures and proportions at 0 or 1 show
 _MOST_DECIMALS = 6
 _LARGEST = 1e6
 _ROUNDING = 1e-12  # an error that is this small a share of the value is rounding
@@ -18,15 +22,15 @@ def estimate(measure: Measure) -> str:
     """Write an estimate as `value (MCSE)`, both to the second significant digit of the MCSE.
 
     Without an MCSE no value is shown. A proportion of 0 or 1, whose standard error says nothing,
-    has its 95% Wilson interval instead.
+    has its 95% Wilson interval instead, and a difference of two that never differed Tango's.
     """
     value, mcse = measure.value, measure.mcse
     if math.isinf(value):
         return _sign("∞" if value > 0 else "-∞")
     if math.isnan(value) or math.isnan(mcse):
         return MISSING
-    if isinstance(measure, Proportion) and value in (0, 1):
-        return f"{value:.0f} {interval(*wilson_interval(measure, Z))}"
+    if isinstance(measure, Proportion | ProportionDifference) and mcse == 0:
+        return f"{number(value)} {interval(*monte_carlo_interval(measure, LEVEL))}"
     if mcse <= _ROUNDING * abs(value):
         return f"{number(value)} (0)"
     if mcse < 10**-_MOST_DECIMALS or max(abs(value), mcse) >= _LARGEST:

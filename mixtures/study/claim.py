@@ -15,8 +15,11 @@ PARAMETER_MEASURES = (
     "mse",
     "rmse",
     "coverage",
+    "bias_eliminated_coverage",
     "model_se",
+    "relative_error_model_se",
     "interval_width",
+    "relative_precision",
 )
 FIT_MEASURES = (
     "hellinger",
@@ -30,11 +33,19 @@ FIT_MEASURES = (
     "failure_rate",
     "seconds",
 )
+#: Measures of two methods, which always need `versus`: of their soft assignments, and of a parameter.
 PAIR_MEASURES = ("soft_assignment_distance", "hard_assignment_disagreement")
+PARAMETER_PAIR_MEASURES = ("relative_precision",)
 #: Smallest p-value of uniform ranks, Holm's over all quantities; needs truths from a prior, and draws.
 UNIFORMITY = "uniformity"
 #: Measures of intervals, which not every engine gives.
-INTERVAL_MEASURES = ("coverage", "model_se", "interval_width")
+INTERVAL_MEASURES = (
+    "coverage",
+    "bias_eliminated_coverage",
+    "model_se",
+    "relative_error_model_se",
+    "interval_width",
+)
 #: Measures that a paired difference between two methods is defined for.
 DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name != "failure_rate"))
 
@@ -79,9 +90,10 @@ class Claim(StudyTable):
             one_of("parameter", self.parameter, PARAMETERS)
         elif self.component is not None:
             raise ValueError("component must not be given without a parameter")
-        if self.versus is not None and self.measure not in PAIR_MEASURES:
+        is_of_pair = self.measure in (*PAIR_MEASURES, *PARAMETER_PAIR_MEASURES)
+        if self.versus is not None and not is_of_pair:
             one_of("measure, with versus,", self.measure, DIFFERENCES)
-        if self.measure in PAIR_MEASURES and self.versus is None:
+        if is_of_pair and self.versus is None:
             raise ValueError(f"versus must be given for the measure {self.measure}")
         if sum(bound is not None for bound in (self.below, self.above, self.between)) != 1:
             raise ValueError("a claim must have exactly one of below, above and between")

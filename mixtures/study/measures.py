@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,22 +11,20 @@ import numpy as np
 
 from mixtures.comparison.performance import (
     Measure,
-    bias,
-    coverage,
-    empirical_se,
-    interval_width,
     mean,
-    model_se,
-    mse,
     paired_difference,
     proportion,
-    relative_bias,
-    rmse,
 )
 from mixtures.comparison.reliability import ReliabilityBin
+from mixtures.comparison.replicates import (
+    UNCERTAINTY,
+    Replicates,
+    compare_replicates,
+    measure_replicates,
+)
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
-from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES
+from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES, PARAMETER_PAIR_MEASURES
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study
 from mixtures.study.replicate import ORACLE
@@ -116,8 +114,9 @@ class FitSummary:
 class PairSummary:
     """Two methods on the same data: distance of their soft assignments, and paired differences.
 
-    Differences are `method` minus `versus`; those of errors and squared errors have the key
-    (measure, parameter, component, axis).
+    Differences are `method` minus `versus`; those in bias, MSE and coverage have the key (measure, parameter,
+    component, axis). The relative precision is that of `method` against `versus`, by (parameter,
+    component, axis).
     """
 
     condition: Condition
@@ -126,6 +125,7 @@ class PairSummary:
     distances: dict[str, Measure]
     differences: dict[str, Measure]
     parameter_differences: dict[tuple[str, str, int, int], Measure]
+    relative_precision: dict[tuple[str, int, int], Measure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +180,16 @@ def _spurious_replicates(method: Method, rows: Tables) -> set[int]:
     return set(named.loc[(named["method"] == method.name) & (named["value"] > 0), "replicate"])
 
 
-def measure_parameters(study: Study, condition: Condition, rows: Tables) -> Iterator[ParameterSummary]:
-    """Measure every method on every parameter of one condition."""
+def measure_parameters(
+    study: Study, condition: Condition, rows: Tables, with_intervals: Collection[str]
+) -> Iterator[ParameterSummary]:
+    """Measure every method on every parameter of one condition.
+
+    A method `with_intervals` misses the truth wherever it gave none; the others are not measured by them.
+    """
     fits = rows.fits.set_index(["method", "replicate"])["status"]
     for method in study.method:
-        own = rows.parameters[rows.parameters["method"] == method.name]
+        own = _of_method(rows.parameters, method.name, with_intervals)
         spurious = _spurious_replicates(method, rows)
         for place, cell in own.groupby(["parameter", "component", "axis"], sort=False):
             parameter, component, axis = cast("tuple[str, int, int]", place)
@@ -205,27 +210,17 @@ def measure_parameters(study: Study, condition: Condition, rows: Tables) -> Iter
             )
 
 
+def _of_method(parameters: pd.DataFrame, method: str, with_intervals: Collection[str]) -> pd.DataFrame:
+    """Rows of one method, with columns for its uncertainty if it states any."""
+    own = parameters[parameters["method"] == method]
+    return own if method in with_intervals else own.drop(columns=[*UNCERTAINTY])
+
+
 def _measure_parameter(cell: pd.DataFrame, truth: float | None) -> dict[str, Measure]:
-    errors = (cell["estimate"] - cell["truth"]).to_numpy()
-    measures = {
-        "bias": bias(errors),
-        "empirical_se": empirical_se(errors),
-        "mse": mse(errors),
-        "rmse": rmse(errors),
-    }
-    if truth is not None:
-        measures["relative_bias"] = relative_bias(errors, truth)
-    has_interval = cell["lower"].notna().to_numpy()
-    if not has_interval.any():
-        return measures
-    lower, upper = cell["lower"].to_numpy(), cell["upper"].to_numpy()
-    given = cell[has_interval]
-    return measures | {
-        "coverage": coverage(lower, upper, cell["truth"].to_numpy()),
-        "coverage_given_interval": coverage(given["lower"], given["upper"], given["truth"]),
-        "model_se": model_se(cell["standard_error"].to_numpy()),
-        "interval_width": interval_width(lower, upper),
-    }
+    measures = measure_replicates(Replicates.of(cell))
+    if truth is None:
+        del measures["relative_bias"]
+    return measures
 
 
 def measure_fits(study: Study, condition: Condition, rows: Tables) -> Iterator[FitSummary]:
@@ -267,21 +262,28 @@ def _average_oracle(fits: pd.DataFrame) -> dict[str, Measure]:
     return named | _average(fits, ("bayes_error",))
 
 
-def measure_pairs(study: Study, condition: Condition, rows: Tables) -> Iterator[PairSummary]:
+def measure_pairs(
+    study: Study, condition: Condition, rows: Tables, with_intervals: Collection[str]
+) -> Iterator[PairSummary]:
     """Measure every two methods against each other on one condition."""
     names = [method.name for method in study.method]
     for i, versus in enumerate(names):
         for method in names[i + 1 :]:
             both = {method, versus}  # in either order, which follows the file's when they were compared
             own = rows.pairs[rows.pairs["method"].isin(both) & rows.pairs["versus"].isin(both)]
-            distances = {name: mean(own[name].to_numpy()) for name in PAIR_MEASURES}
+            found = dict(_compare_parameters(rows.parameters, method, versus, with_intervals))
             yield PairSummary(
                 condition,
                 method,
                 versus,
-                distances,
+                {name: mean(own[name].to_numpy()) for name in PAIR_MEASURES},
                 _fit_differences(rows.fits, method, versus),
-                dict(_parameter_differences(rows.parameters, method, versus)),
+                {
+                    (name, *place): measures[name]
+                    for place, measures in found.items()
+                    for name in measures.keys() - PARAMETER_PAIR_MEASURES
+                },
+                {place: measures["relative_precision"] for place, measures in found.items()},
             )
 
 
@@ -302,26 +304,18 @@ def _fit_differences(fits: pd.DataFrame, method: str, versus: str) -> dict[str, 
     return differences
 
 
-def _parameter_differences(
-    parameters: pd.DataFrame, method: str, versus: str
-) -> Iterable[tuple[tuple[str, str, int, int], Measure]]:
+def _compare_parameters(
+    parameters: pd.DataFrame, method: str, versus: str, with_intervals: Collection[str]
+) -> Iterator[tuple[tuple[str, int, int], dict[str, Measure]]]:
+    """Compare two methods on each parameter, on the replicates where both have an estimate."""
     keys = ["parameter", "component", "axis", "replicate"]
-    a = parameters[parameters["method"] == method].set_index(keys)
-    b = parameters[parameters["method"] == versus].set_index(keys)
-    joined = a.merge(b, left_index=True, right_index=True, suffixes=("_a", "_b"))
-    for group, cell in joined.groupby(keys[:3], sort=False):
+    a, b = (_of_method(parameters, name, with_intervals).set_index(keys) for name in (method, versus))
+    common = a.index.intersection(b.index, sort=False)
+    a, b = a.loc[common], b.loc[common]
+    for group, cell in a.groupby(level=keys[:3], sort=False):
         parameter, component, axis = cast("tuple[str, int, int]", group)
-        place = (parameter, int(component), int(axis))
-        error_a, error_b = (cell[f"estimate_{side}"] - cell[f"truth_{side}"] for side in "ab")
-        yield ("bias", *place), paired_difference(error_a, error_b)
-        yield ("mse", *place), paired_difference(error_a**2, error_b**2)
-        covers = [
-            (cell[f"lower_{side}"] <= cell[f"truth_{side}"])
-            & (cell[f"truth_{side}"] <= cell[f"upper_{side}"])
-            for side in "ab"
-        ]
-        if all(cell[f"lower_{side}"].notna().any() for side in "ab"):
-            yield ("coverage", *place), paired_difference(*(cover.to_numpy(dtype=float) for cover in covers))
+        measures = compare_replicates(Replicates.of(cell), Replicates.of(b.loc[cell.index]))
+        yield (parameter, int(component), int(axis)), measures
 
 
 def measure_calibration(condition: Condition, rows: Tables) -> Iterator[CalibrationCurve]:

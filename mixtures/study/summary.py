@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mixtures.comparison.performance import Measure
-from mixtures.study.claim import PAIR_MEASURES, UNIFORMITY, Claim
+from mixtures.comparison.performance import Measure, reversed_precision
+from mixtures.study.claim import PAIR_MEASURES, PARAMETER_PAIR_MEASURES, UNIFORMITY, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
 from mixtures.study.measures import (
@@ -85,14 +85,15 @@ def summarise(store: Store) -> Summary:
     """
     study, manifest = store.study(), store.manifest()
     tables = Tables.of(store, study)
+    with_intervals = tables.methods_with_intervals()
     summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [])
     ranks: list[RankSummary] = []
     for condition in study.conditions:
         rows = tables.within(condition)
         summary.accounts.extend(account_for(study, condition, method, rows) for method in study.method)
-        summary.parameters.extend(measure_parameters(study, condition, rows))
+        summary.parameters.extend(measure_parameters(study, condition, rows, with_intervals))
         summary.fits.extend(measure_fits(study, condition, rows))
-        summary.pairs.extend(measure_pairs(study, condition, rows))
+        summary.pairs.extend(measure_pairs(study, condition, rows, with_intervals))
         summary.calibration.extend(measure_calibration(condition, rows))
         summary.rank_accounts.extend(account_for_ranks(study, condition, rows))
         ranks.extend(measure_ranks(condition, rows))
@@ -148,6 +149,11 @@ def _find_parameters(
                 yield (one.component, one.axis), one.measures.get(claim.measure, _MISSING)
         return
     pair, sign = _find_pair(summary, claim, condition)
+    if claim.measure in PARAMETER_PAIR_MEASURES:
+        for (parameter, component, axis), precision in pair.relative_precision.items():
+            if parameter == claim.parameter:
+                yield (component, axis), precision if sign > 0 else reversed_precision(precision)
+        return
     for (measure, parameter, component, axis), difference in pair.parameter_differences.items():
         if (measure, parameter) == (claim.measure, claim.parameter):
             yield (component, axis), _signed(sign, difference)
@@ -163,7 +169,7 @@ def _find_pair(summary: Summary, claim: Claim, condition: Condition) -> tuple[Pa
 
 
 def _signed(sign: int, measure: Measure) -> Measure:
-    return Measure(sign * measure.value, measure.mcse, measure.n)
+    return replace(measure, value=sign * measure.value)
 
 
 def parameter_name(parameter: str, component: int, axis: int) -> str:

@@ -47,6 +47,10 @@ class Tables:
         frames = (getattr(self, field.name) for field in fields(self))
         return type(self)(*(frame[frame["condition"] == condition.key] for frame in frames))
 
+    def methods_with_intervals(self) -> set[str]:
+        """Names of the methods that gave an interval anywhere: elsewhere they refused it."""
+        return set(self.parameters.loc[self.parameters["lower"].notna(), "method"])
+
 
 def _of_fits(frame: pd.DataFrame, done: Ledger) -> pd.DataFrame:
     """Leave out rows whose fit is not there: storing it was interrupted, and it will be run again."""

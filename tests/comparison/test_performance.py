@@ -14,6 +14,7 @@ from mixtures.comparison.performance import (
     Measure,
     Proportion,
     bias,
+    bias_eliminated_coverage,
     coverage,
     empirical_se,
     failure_rate,
@@ -26,6 +27,7 @@ from mixtures.comparison.performance import (
     proportion,
     ratio_of_sums,
     relative_bias,
+    relative_error_model_se,
     rmse,
     wilson_interval,
 )
@@ -73,11 +75,8 @@ def test_bias_as_published(estimates, dgm, method, value, mcse):
 def test_empirical_se_as_published(estimates, method, value):
     """The published error, .0037, is by normal theory; the robust one is near it here."""
     theta, _ = cell(estimates, 1, method)
-    measure = empirical_se(theta - TRUTH)
-    assert_printed(measure, value)
-    normal_theory = measure.value / math.sqrt(2 * 1599)
-    assert round(normal_theory, 4) == 0.0037
-    assert measure.mcse == pytest.approx(normal_theory, rel=0.1)
+    assert_printed(empirical_se(theta - TRUTH, "normal"), value, 0.0037)
+    assert empirical_se(theta - TRUTH).mcse == pytest.approx(0.0037, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +89,17 @@ def test_coverage_as_published(estimates, dgm, method, value, mcse):
 
 
 def test_bias_eliminated_coverage_as_published(estimates):
-    """Coverage of the mean estimate in place of the truth."""
     theta, se = cell(estimates, 2, 1)
-    assert_printed(coverage(theta - Z95 * se, theta + Z95 * se, theta.mean()), 0.9719, 0.0041)
+    lower, upper = theta - Z95 * se, theta + Z95 * se
+    assert_printed(bias_eliminated_coverage(lower, upper, TRUTH, theta - TRUTH), 0.9719, 0.0041)
+    assert coverage(lower, upper, theta.mean()) == coverage(lower, upper, TRUTH + (theta - TRUTH).mean())
 
 
-def test_model_se_gives_the_published_relative_error(estimates):
+def test_the_relative_error_of_the_model_se_as_published(estimates):
+    """The published error, 1.97, is by normal theory."""
     theta, se = cell(estimates, 2, 1)
-    ratio = model_se(se).value / empirical_se(theta - TRUTH).value
-    assert round(100 * (ratio - 1), 2) == 11.46
+    assert_printed(relative_error_model_se(theta - TRUTH, se, "normal"), 11.46, 1.97, digits=2)
+    assert relative_error_model_se(theta - TRUTH, se).mcse == pytest.approx(1.97, rel=0.1)
 
 
 # Plain formulas ---------------------------------------------------------------------------------
@@ -141,9 +142,8 @@ def test_the_robust_error_of_the_empirical_se_follows_the_bootstrap_and_normal_t
     errors = rng.standard_t(5, size=3000)
     sds = [rng.choice(errors, size=3000).std(ddof=1) for _ in range(1000)]
     bootstrap = np.std(sds, ddof=1)  # itself good to 1 / sqrt(2000) = 2.2%; 5 of these: 1e-6 of false alarms
-    measure = empirical_se(errors)
-    assert measure.mcse == pytest.approx(bootstrap, rel=0.11)
-    assert measure.value / math.sqrt(2 * 2999) < 0.8 * bootstrap  # the control
+    assert empirical_se(errors).mcse == pytest.approx(bootstrap, rel=0.11)
+    assert empirical_se(errors, "normal").mcse < 0.8 * bootstrap  # the control
 
 
 def test_model_se_by_loops():
@@ -206,6 +206,11 @@ def test_relative_bias_of_a_truth_of_zero_is_missing():
     assert math.isnan(measure.value)
     assert math.isnan(measure.mcse)
     assert measure.n == 40
+
+
+def test_relative_bias_of_truths_that_differ_is_missing():
+    assert math.isnan(relative_bias([0.1, 0.2], [1.0, 2.0]).value)
+    assert relative_bias([0.1, 0.2], [2.0, 2.0]) == relative_bias([0.1, 0.2], 2.0)
 
 
 def test_identical_errors_have_no_spread_and_no_stated_error_of_it():
@@ -281,16 +286,6 @@ def test_pairing_sees_what_two_columns_do_not():
     a, b = common + 0.05 + 0.01 * rng.normal(size=500), common
     assert paired_difference(a, b).mcse < 0.001
     assert mean(a).mcse > 0.03  # the control
-
-
-def test_paired_coverage_has_its_published_error():
-    rng = np.random.default_rng(5)
-    a, b = rng.random(400) < 0.9, rng.random(400) < 0.8
-    p10, p01 = (a & ~b).mean(), (~a & b).mean()
-    measure = paired_difference(a, b)
-    assert measure.value == pytest.approx(p10 - p01)
-    expected = math.sqrt((p10 + p01 - (p10 - p01) ** 2) / 399)
-    assert measure.mcse == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_ratio_of_sums_over_clusters():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mixtures.comparison.performance import Measure, Proportion
+from mixtures.comparison.performance import Measure, Proportion, ProportionDifference
 from mixtures.report import numbers
 
 
@@ -34,6 +34,11 @@ def test_proportions_of_0_and_1_have_wilson_intervals():
     assert numbers.estimate(Proportion(1.0, 0.0, 12)) == "1 [0.758, 1.000]"
     assert numbers.estimate(Proportion(0.0, 0.0, 12)) == "0 [0.000, 0.242]"
     assert numbers.estimate(Proportion(0.5, 0.144, 12)) == "0.50 (0.14)"
+
+
+def test_differences_of_proportions_that_never_differed_have_an_interval():
+    assert numbers.estimate(ProportionDifference(0.0, 0.0, 12)) == "0 [−0.24, 0.24]"
+    assert numbers.estimate(ProportionDifference(-0.05, 0.02, 100)) == "−0.050 (0.020)"
 
 
 def test_intervals_and_regions():

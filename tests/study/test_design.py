@@ -234,6 +234,14 @@ CLAIMS = {
         "claim[1]: versus must be given for the measure soft_assignment_distance",
     ),
     "unknown method": (claim(method="C"), "claim 'means': method must be one of A, B; got 'C'"),
+    "precision of one method": (
+        claim(measure="relative_precision", between=None, above=0.0),
+        "claim[1]: versus must be given for the measure relative_precision",
+    ),
+    "precision of no parameter": (
+        claim(measure="relative_precision", parameter=None, versus="B", between=None, above=0.0),
+        "claim[1]: parameter must be given for the measure relative_precision",
+    ),
     "unknown other method": (claim(versus="C"), "claim 'means': versus must be one of A, B; got 'C'"),
     "versus the same": (claim(versus="A"), "claim 'means': versus must be another method; got 'A'"),
     "unknown truth": (claim(truth=["far"]), "claim 'means': truth must be one of apart; got 'far'"),
