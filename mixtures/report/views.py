@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.comparison.distances import bayes_error, separation
+from mixtures.comparison.difficulty import Difficulty, Overlap
 from mixtures.comparison.performance import Measure
-from mixtures.model.fit import Status
+from mixtures.model.fit import Parameters, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import numbers
-from mixtures.study.claim import PAIR_MEASURES, Claim
+from mixtures.study.claim import PAIR_MEASURES, PARAMETER_PAIR_MEASURES, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
@@ -33,7 +33,9 @@ _MEASURES = {
     "mse": "mean squared error",
     "rmse": "root mean squared error",
     "coverage": "coverage",
+    "bias_eliminated_coverage": "bias-eliminated coverage",
     "model_se": "model standard error",
+    "relative_error_model_se": "relative error, in per cent, of the model standard error",
     "interval_width": "interval width",
     "hellinger": "Hellinger distance",
     "kl": "KL divergence",
@@ -46,6 +48,7 @@ _MEASURES = {
     "failure_rate": "share of fits that did not converge",
     "seconds": "seconds of a fit",
     "uniformity": "smallest p-value of uniform ranks, Holm",
+    "relative_precision": "relative precision, in per cent,",
     "soft_assignment_distance": "distance of the soft assignments",
     "hard_assignment_disagreement": "hard assignments that differ",
 }
@@ -107,21 +110,23 @@ class ParameterGroup:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceRow:
-    """Paired differences of two methods on one parameter, by measure."""
+    """Paired differences of two methods on one parameter, and their relative precision, by measure."""
 
     name: str
     measures: dict[str, Measure]
 
 
 @dataclass(frozen=True, slots=True)
-class Difficulty:
+class DifficultyRow:
     """How hard a condition is, in words and numbers."""
 
     condition: Condition
     truth: str
     separation: str
+    overlap: str
     bayes_error: str
     smallest_count: str
+    standard_errors: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +158,8 @@ def differences_of(pair: PairSummary) -> list[DifferenceRow]:
     for (measure, parameter, component, axis), difference in pair.parameter_differences.items():
         name = parameter_name(parameter, component, axis)
         rows.setdefault(name, DifferenceRow(name, {})).measures[measure] = difference
+    for place, precision in pair.relative_precision.items():
+        rows[parameter_name(*place)].measures["relative_precision"] = precision
     return list(rows.values())
 
 
@@ -196,21 +203,46 @@ def largest_n(measures: Mapping[str, Measure], names: Iterable[str]) -> int:
     return max((measures[name].n for name in names if name in measures), default=0)
 
 
-def difficulty(summary: Summary, condition: Condition) -> Difficulty:
+def difficulty(summary: Summary, condition: Condition) -> DifficultyRow:
     """Say how hard a condition is; of truths drawn from a prior only the mean Bayes error is known."""
     if condition.truth.prior is not None:
         found = _oracle(summary, condition).measures["bayes_error"]
         prior = settings(condition.truth.prior)
-        return Difficulty(
-            condition, f"drawn from the prior {prior}", "varies", numbers.estimate(found), "varies"
+        bayes_error = numbers.estimate(found)
+        return DifficultyRow(
+            condition, f"drawn from the prior {prior}", "varies", "varies", bayes_error, "varies", "varies"
         )
     truth = condition.truth.as_mixture()
-    return Difficulty(
+    theory = Difficulty.of(truth, condition.n, condition.spec.covariance)
+    has_several = truth.n_components > 1
+    return DifficultyRow(
         condition,
         describe(truth),
-        numbers.number(separation(truth), 3) if truth.n_components > 1 else numbers.MISSING,
-        numbers.number(bayes_error(truth), 3) if truth.n_components > 1 else numbers.MISSING,
-        numbers.number(condition.n * float(truth.weights.min()), 4),
+        numbers.number(theory.separation, 3) if has_several else numbers.MISSING,
+        _say_overlap(theory.overlap),
+        numbers.number(theory.bayes_error, 3) if has_several else numbers.MISSING,
+        numbers.number(theory.smallest_count, 4),
+        _say_standard_errors(theory.standard_errors),
+    )
+
+
+def _say_overlap(overlap: Overlap) -> str:
+    """Write the largest overlap of two components and, where there are several pairs, the mean."""
+    largest = numbers.number(overlap.largest, 3)
+    return largest if len(overlap.pairwise) < 2 else f"{largest}, mean {numbers.number(overlap.mean, 3)}"
+
+
+def _say_standard_errors(errors: Parameters | None) -> str:
+    """Write the standard errors of weights, means and variances; of two components one weight's."""
+    if errors is None:
+        return numbers.MISSING
+    k = len(errors.weights)
+    kinds = {"weight": errors.weights[:1] if k == 2 else errors.weights, "mean": errors.means[:, 0]}
+    kinds["variance"] = errors.variances[:, 0]
+    return "; ".join(
+        f"{name}{'s' if len(values) > 1 else ''} " + ", ".join(numbers.number(value, 2) for value in values)
+        for name, values in kinds.items()
+        if k > 1 or name != "weight"
     )
 
 
@@ -277,6 +309,8 @@ def _say_measure(claim: Claim) -> str:
     measure = _MEASURES[claim.measure] + (f" of the {claim.parameter}" if claim.parameter else "")
     if claim.versus is None:
         return f"{measure}, {claim.method}"
+    if claim.measure in PARAMETER_PAIR_MEASURES:
+        return f"{measure}, {claim.method} against {claim.versus}"
     if claim.measure in PAIR_MEASURES:
         return f"{measure}, {claim.method} and {claim.versus}"
     return f"{measure}, {claim.method} − {claim.versus}, paired"

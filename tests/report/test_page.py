@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mixtures.comparison.difficulty import Difficulty
 from mixtures.model.fit import Diagnostic, Draws, Status
 from mixtures.report import numbers
 from mixtures.report.page import render_study, write_study_report
@@ -155,7 +156,8 @@ def test_recovery_tables_hold_the_numbers_of_the_summary(store, page):
         (row,) = [row for row in page.rows if all(text in row for text in wanted) and one.method in row]
         assert str(one.measures["bias"].n) in row
         if one.method == "NUTS":
-            assert numbers.estimate(one.measures["coverage"]) in row
+            for name in ("coverage", "bias_eliminated_coverage", "model_se", "relative_error_model_se"):
+                assert numbers.estimate(one.measures[name]) in row
     assert parameter_name("means", 2, 1) in {row[0] for row in page.rows}
 
 
@@ -167,6 +169,8 @@ def test_paired_differences_are_on_common_replicates(store, page):
             assert any(
                 row[:2] == ["mean 1", "4"] and numbers.estimate(difference) in row for row in page.rows
             )
+        precision = numbers.estimate(pair.relative_precision["means", 1, 1])
+        assert any(row[:2] == ["mean 1", "4"] and row[-1] == precision for row in page.rows)
 
 
 def test_density_and_assignment_tables_hold_the_numbers_of_the_summary(store, page):
@@ -179,6 +183,17 @@ def test_density_and_assignment_tables_hold_the_numbers_of_the_summary(store, pa
 def test_converged_fits_alone_stand_beside(page):
     assert page.text.count("Sensitivity: converged fits only") == 4
     assert len(page.all("details")) == 7  # two hold calibration in numbers, and one the study file
+
+
+def test_conditions_have_their_difficulty(store, page):
+    for condition in store.study().conditions:
+        theory = Difficulty.of(condition.truth.as_mixture(), condition.n)
+        (row,) = [
+            row for row in page.rows if row[1:2] == [str(condition.n)] and row[0] == condition.truth.name
+        ]
+        shown = (theory.separation, theory.overlap.largest, theory.bayes_error)
+        assert row[3:6] == [numbers.number(value, 3) for value in shown]
+        assert row[7].startswith(f"weight {numbers.number(theory.standard_errors.weights[0], 2)}; means ")
 
 
 def test_names_are_escaped(store):
