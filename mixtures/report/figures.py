@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib import rc_context
@@ -35,6 +35,7 @@ _FAINT = "#8a8a8a"
 _MANY = 400  # points beyond which they are drawn as pixels: 90 bytes each otherwise
 _MOST_TICKS = 300  # of a rug: more would be a solid bar
 _POWERS = FuncFormatter(lambda value, _: f"{value:g}")
+_INCHES_OF_LETTER, _INCHES_OF_LINE, _INCHES_OF_MARGIN = 0.065, 0.45, 0.4  # of a legend, about
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "axes.labelsize": 8.5,
@@ -392,9 +393,12 @@ def _points(i: int) -> dict[str, Any]:
 
 def _legend(axes: Axes) -> None:
     """Name the lines above the axes, where nothing is hidden."""
-    n = len(axes.get_legend_handles_labels()[1])
-    if n:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=min(n, 4), columnspacing=1.4)
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        width = _INCHES_OF_LINE + _INCHES_OF_LETTER * max(map(len, labels))
+        room = cast("Figure", axes.figure).get_figwidth() - _INCHES_OF_MARGIN
+        columns = max(1, min(len(labels), 4, int(room / width)))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, columnspacing=1.4)
 
 
 def _legend_of(axes: Axes, methods: Sequence[str], shown: set[int]) -> None:
