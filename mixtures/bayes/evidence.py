@@ -179,8 +179,7 @@ class Evidence:
         if self.hard is not None:
             return self._with_enough_observations(self.hard)
         if self.soft is not None:
-            most = self.soft.values.argmax(axis=0).astype(np.int16)
-            return self._with_enough_observations(Hard(most, self.n_components))
+            return self._with_enough_observations(memberships.most_probable(self.soft))
         draws, x = self._univariate("allocations or responsibilities")
         return self._with_enough_observations(memberships.allocations(draws, x))
 

@@ -20,7 +20,7 @@ from mixtures.bayes.densities import (
 from mixtures.bayes.diagnostics import Diagnostics, invariant_quantities
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.evidence import Evidence
-from mixtures.bayes.relabel import Relabel, relabelled
+from mixtures.bayes.relabel import Relabel, Relabelling, relabelled
 from mixtures.model.arrays import Array, Integers, freeze
 from mixtures.model.fit import Diagnostic, Draws, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
@@ -49,8 +49,8 @@ class Posterior:
         Total log-likelihood of each draw.
     log_densities : (c, s) array
         Log-likelihood plus log prior density of weights, means and sds.
-    permutations : (c, s, k) array of int
-        What relabelling did: component ``permutations[c, s, j]`` of a draw took place j.
+    relabelling : Relabelling
+        What relabelling did, and how much of it was in doubt.
     stats : SampleStats
         The sampler's own account of each draw.
     invariants, parameters : Diagnostics
@@ -65,14 +65,14 @@ class Posterior:
     components: MixtureDraws
     log_likelihoods: Array
     log_densities: Array
-    permutations: Integers
+    relabelling: Relabelling
     stats: SampleStats
     invariants: Diagnostics
     parameters: Diagnostics
     is_identified: bool
 
     def __post_init__(self) -> None:
-        for array in (self.x, self.log_likelihoods, self.log_densities, self.permutations):
+        for array in (self.x, self.log_likelihoods, self.log_densities):
             freeze(array)
 
     def __setstate__(self, state: list[Any]) -> None:
@@ -98,8 +98,8 @@ class Posterior:
         priors = log_prior_densities(prior, drawn)
         likelihoods = log_likelihoods_from(sample.stats.log_density, priors, prior, drawn, x)
         densities = likelihoods + priors
-        permutations = relabelled(Evidence.of(drawn, x, densities), method).permutations
-        components = drawn.reordered(permutations)
+        relabelling = relabelled(Evidence.of(drawn, x, densities), method)
+        components = drawn.reordered(relabelling.permutations)
         invariants = invariant_quantities(drawn, x, log_likelihoods=likelihoods)
         diagnostics = Diagnostics.of(invariants | _by_component(components))  # all at once
         return cls(
@@ -107,12 +107,17 @@ class Posterior:
             components=components,
             log_likelihoods=likelihoods,
             log_densities=densities,
-            permutations=permutations,
+            relabelling=relabelling,
             stats=sample.stats,
             invariants=diagnostics.at(slice(len(invariants))),
             parameters=diagnostics.at(slice(len(invariants), None)),
             is_identified=method != Relabel.NONE or not prior.is_exchangeable,
         )
+
+    @property
+    def permutations(self) -> Integers:
+        """What relabelling did, (c, s, k): component ``permutations[c, s, j]`` of a draw took place j."""
+        return self.relabelling.permutations
 
     @property
     def weights(self) -> Array:
