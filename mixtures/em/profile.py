@@ -1,31 +1,28 @@
 """Profile-likelihood intervals of univariate mixtures, on the branch of the estimate.
 
 One weight, mean or variance is held at a value while the likelihood is maximised over everything else. From
-the estimate the value moves outwards, each constrained fit starting at the last, until the signed root of
-the deviance, sqrt(2 (l(estimate) - l)), reaches a normal quantile. Constrained fits are Newton's steps on
+the estimate the value moves outwards, each constrained fit starting at the last, until the root of the
+deviance, sqrt(2 (l(estimate) - l)), reaches a normal quantile. Constrained fits are Newton's steps on
 
-    l(theta) - lambda psi(theta),   psi: a logit, a mean or a log variance,
+    l(theta) - lambda psi(theta),  psi: the position of the held value,
 
-within the tangent space of the held value; lambda, the multiplier, is the slope of the profile. The
-likelihood of a mixture has many modes, and may grow without bound as a variance shrinks: where the branch
+within the space that leaves psi as it is, to first order; the multiplier lambda is the slope of the profile.
+The likelihood of a mixture has many modes, and may grow without bound as a variance shrinks: where the branch
 ends, turns upwards, or comes to a sliver before the quantile is reached, that end of the interval is open.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
+from mixtures.em.constraint import Constraint, Kind
 from mixtures.em.coordinates import TIED, Shape, copy_theta, empty_theta, to_theta
 from mixtures.em.curvature import Derivatives, Scores, differentiate, empty_derivatives, empty_scores, move
-from mixtures.em.curvature import place_of as place_of_own
 from mixtures.em.mapping import FEWEST_OBSERVATIONS, VARIANCE_FLOOR
-from mixtures.em.modes import SliverRule
 from mixtures.em.search import Search
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Parameters
@@ -34,30 +31,13 @@ from mixtures.model.mixture import NormalMixture
 
 _STRIDE = 0.5  # by which the root of the deviance is to grow from one fit to the next
 _BEYOND = 0.02  # by which the last stride aims past the end, so that it lies between two fits
-_JUMP = 2.0  # strides that it may grow by: more, and the fit has left the branch
-_SHORTEST = 1e-3  # step, in standard errors, that ends a branch
+_JUMP = 2.0  # strides that the root may grow by: more, and the fit has left the branch
+_SHORTEST = 1e-2  # step, in standard errors, below which a branch has ended
 _SETTLED = 1e-9  # log-likelihood still to gain at which a constrained fit ends
 _CLOSE = 1e-6  # root of the deviance to which an end is found
 _MOST_NEWTON, _MOST_POINTS, _MOST_REFINEMENTS = 25, 200, 40
-_FARTHEST_MEAN = 10.0  # ranges of the data to either side of them
-_LARGEST_LOGIT, _LARGEST_LOG_VARIANCE = 25.0, 15.0
-
-
-class Kind(StrEnum):
-    """What is held."""
-
-    WEIGHT = "weight"
-    MEAN = "mean"
-    VARIANCE = "variance"
-
-
-class _Point(NamedTuple):
-    """A constrained maximum."""
-
-    theta: Theta
-    position: float  # of the held value, on its own scale
-    log_likelihood: float
-    slope: float  # of the profile
+_FARTHEST_MEAN = 10.0  # from the data, in their range
+_LARGEST_VARIANCE = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +57,23 @@ class Profiles:
     open_ends: tuple[str, ...]
 
 
+class _Point(NamedTuple):
+    """A constrained maximum."""
+
+    theta: Theta
+    position: float
+    log_likelihood: float
+    slope: float  # of the profile
+
+
+class _Step(NamedTuple):
+    """A step of a constrained fit."""
+
+    coordinates: Array  # (p,) local ones
+    gain: float  # of log-likelihood, by the local quadratic
+    slope: float  # the multiplier
+
+
 def profile(search: Search, estimate: NormalMixture, errors: Parameters, reach: float) -> Profiles:
     """Find the profile-likelihood interval of every weight, mean and variance.
 
@@ -91,92 +88,60 @@ def profile(search: Search, estimate: NormalMixture, errors: Parameters, reach: 
     reach : float
         Root of the deviance at the ends: 1.96 for a level of 0.95.
     """
-    k = estimate.n_components
-    lower, upper, open_ends = _bounds(estimate), _bounds(estimate), list[str]()
-    for kind, j in _quantities(search.shape):
-        branch = _Branch.of(search, estimate, kind, j)
-        error = _error(estimate, errors, kind, j)
-        for side, ends in ((-1, lower), (1, upper)):
-            end = branch.find_end(side, reach, error)
+    k, shape = estimate.n_components, search.shape
+    ends = {(kind, side): np.ones(k) for kind in Kind for side in (-1, 1)}  # the weight of k = 1 is 1
+    open_ends = []
+    for constraint in _constraints(shape):
+        branch = _Branch.of(search, estimate, constraint)
+        for side in (-1, 1):
+            end = branch.find_end(side, reach, constraint.error(estimate, errors))
             if end is None:
-                open_ends.append(f"{kind} {j + 1} {'below' if side < 0 else 'above'}")
-            ends[kind][j] = _open_end(kind, side) if end is None else _value(kind, end)
-    if k == 2:
-        lower[Kind.WEIGHT][1], upper[Kind.WEIGHT][1] = 1 - upper[Kind.WEIGHT][0], 1 - lower[Kind.WEIGHT][0]
-    if search.shape.structure == TIED:
-        for ends in (lower, upper):
-            ends[Kind.VARIANCE][:] = ends[Kind.VARIANCE][0]
-    return Profiles(_parameters(lower), _parameters(upper), tuple(open_ends))
+                open_ends.append(f"{constraint} {'below' if side < 0 else 'above'}")
+            value = constraint.bound(side) if end is None else constraint.value(end)
+            ends[constraint.kind, side][constraint.j] = value
+    for side in (-1, 1):
+        if k == 2:
+            ends[Kind.WEIGHT, side][1] = 1 - ends[Kind.WEIGHT, -side][0]
+        if shape.structure == TIED:
+            ends[Kind.VARIANCE, side][:] = ends[Kind.VARIANCE, side][0]
+    lower, upper = (
+        Parameters(
+            ends[Kind.WEIGHT, side], ends[Kind.MEAN, side][:, None], ends[Kind.VARIANCE, side][:, None]
+        )
+        for side in (-1, 1)
+    )
+    return Profiles(lower, upper, tuple(open_ends))
 
 
-def _quantities(shape: Shape) -> Iterator[tuple[Kind, int]]:
+def _constraints(shape: Shape) -> list[Constraint]:
     """What is to be held: of two weights one says it all, and equal variances are one."""
     n_weights = shape.k if shape.k > 2 else shape.k - 1
     n_variances = 1 if shape.structure == TIED else shape.k
-    for kind, n in ((Kind.WEIGHT, n_weights), (Kind.MEAN, shape.k), (Kind.VARIANCE, n_variances)):
-        for j in range(n):
-            yield kind, j
-
-
-def _bounds(estimate: NormalMixture) -> dict[Kind, Array]:
-    """Room for ends, (k,) of each kind; a single component has the weight 1."""
-    return {kind: np.ones(estimate.n_components) for kind in Kind}
-
-
-def _parameters(ends: dict[Kind, Array]) -> Parameters:
-    return Parameters(ends[Kind.WEIGHT], ends[Kind.MEAN][:, None], ends[Kind.VARIANCE][:, None])
-
-
-def _error(estimate: NormalMixture, errors: Parameters, kind: Kind, j: int) -> float:
-    """Standard error on the scale of positions."""
-    match kind:
-        case Kind.WEIGHT:
-            return float(errors.weights[j] / (estimate.weights[j] * (1 - estimate.weights[j])))
-        case Kind.MEAN:
-            return float(errors.means[j, 0])
-        case Kind.VARIANCE:
-            return float(errors.variances[j, 0] / estimate.variances[j, 0])
-
-
-def _value(kind: Kind, position: float) -> float:
-    match kind:
-        case Kind.WEIGHT:
-            return 1 / (1 + math.exp(-position))
-        case Kind.MEAN:
-            return position
-        case Kind.VARIANCE:
-            return math.exp(position)
-
-
-def _open_end(kind: Kind, side: int) -> float:
-    if kind == Kind.WEIGHT:
-        return 0.0 if side < 0 else 1.0
-    return 0.0 if kind == Kind.VARIANCE and side < 0 else side * math.inf
+    numbers = {Kind.WEIGHT: n_weights, Kind.MEAN: shape.k, Kind.VARIANCE: n_variances}
+    return [Constraint(kind, j, shape) for kind, n in numbers.items() for j in range(n)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Branch:
     """Constrained maxima along the values of one parameter, from the estimate outwards."""
 
+    search: Search
+    constraint: Constraint
+    theta: Theta
     data: Data
-    shape: Shape
-    rule: SliverRule
-    kind: Kind
-    j: int
-    estimate: NormalMixture
     sums: Derivatives
     room: Scores
 
     @classmethod
-    def of(cls, search: Search, estimate: NormalMixture, kind: Kind, j: int) -> _Branch:
+    def of(cls, search: Search, estimate: NormalMixture, constraint: Constraint) -> _Branch:
         shape = search.shape
         room = empty_derivatives(shape), empty_scores(shape)
-        return cls(as_data(search.x), shape, search.rule, kind, j, estimate, *room)
+        return cls(search, constraint, to_theta(estimate, shape), as_data(search.x), *room)
 
     def find_end(self, side: int, reach: float, error: float) -> float | None:
         """Position at which the root of the deviance reaches `reach`; None where it does not."""
-        theta = to_theta(self.estimate, self.shape)
-        top = self._fit(_Point(theta, self._position(theta), -math.inf, 0.0), self._position(theta))
+        position = self.constraint.position(self.theta)
+        top = self._fit(_Point(self.theta, position, -math.inf, 0.0), position)
         if top is None:
             return None
         inside, root, step = top, 0.0, min(reach + _BEYOND, _STRIDE) * error
@@ -218,28 +183,29 @@ class _Branch:
 
     def _fit(self, start: _Point, position: float) -> _Point | None:
         """Maximise with the value held at a position; None where no strict maximum is near the start."""
-        theta, height = empty_theta(self.shape), -math.inf
+        shape, height, change = self.search.shape, -math.inf, position - start.position
+        theta = empty_theta(shape)
         copy_theta(start.theta, theta)
-        change = position - start.position
         for _ in range(_MOST_NEWTON):
-            log_likelihood = differentiate(self.data, self.shape, theta, self.sums, self.room)
-            is_fall = change == 0 and log_likelihood < height - _SETTLED
-            step = None if is_fall else self._step(theta, change)
-            if step is None:
+            log_likelihood = differentiate(self.data, shape, theta, self.sums, self.room)
+            step = self._step(theta, change)
+            if step is None or (change == 0 and log_likelihood < height - _SETTLED):
                 return None
             if change == 0 and step.gain < _SETTLED:
                 point = _Point(theta, position, log_likelihood, step.slope)
                 return point if self._is_sound(theta) else None
             height, change = (log_likelihood if change == 0 else -math.inf), 0.0
-            if not move(theta, self.shape, step.coordinates) or not self._hold(theta, position):
+            if not move(theta, shape, step.coordinates):
+                return None
+            self.constraint.hold(theta, position)
+            if not self._is_inside(theta):
                 return None
         return None
 
     def _step(self, theta: Theta, change: float) -> _Step | None:
-        """Newton's step that changes the held value, to first order, by `change`."""
-        normal, curvature = self._constraint(theta)
-        gradient = self.sums.gradient
-        across = normal / (normal @ normal)
+        """Newton's step that changes the position, to first order, by `change`."""
+        normal, curvature = self.constraint.derivatives(theta)
+        gradient, across = self.sums.gradient, normal / (normal @ normal)
         slope = float(gradient @ across)
         hessian = self.sums.hessian - slope * curvature
         along = np.linalg.qr(normal[:, None], mode="complete")[0][:, 1:]
@@ -252,72 +218,20 @@ class _Branch:
         moved = np.linalg.solve(factor.T, half)
         return _Step(change * across + along @ moved, float(half @ half) / 2, slope)
 
-    def _constraint(self, theta: Theta) -> tuple[Array, Array]:
-        """Gradient and Hessian of the held value in local coordinates.
-
-        Those of a mean and of a variance are, to all that a step within the tangent space sees, linear.
-        """
-        p, k, j = len(self.sums.gradient), self.shape.k, self.j
-        normal, curvature = np.zeros(p), np.zeros((p, p))
-        if self.kind == Kind.MEAN:
-            normal[place_of_own(self.shape, j, 0)] = theta.factors[j, 0, 0]
-        elif self.kind == Kind.VARIANCE:
-            normal[place_of_own(self.shape, j, 1)] = 1.0
-        else:
-            weights = np.exp(theta.log_weights)
-            shares = np.where(np.arange(k) == j, 0.0, weights / (1 - weights[j]))[:-1]
-            normal[: k - 1] = (np.arange(k - 1) == j) - shares
-            curvature[: k - 1, : k - 1] = np.outer(shares, shares) - np.diag(shares)
-        return normal, curvature
-
-    def _position(self, theta: Theta) -> float:
-        """The held value on its own scale: a logit, a mean, a log variance."""
-        match self.kind:
-            case Kind.WEIGHT:
-                log_weight = theta.log_weights[self.j]
-                return float(log_weight - math.log(-math.expm1(log_weight)))
-            case Kind.MEAN:
-                return float(theta.means[self.j, 0])
-            case Kind.VARIANCE:
-                return 2 * math.log(theta.factors[self.j, 0, 0])
-
-    def _hold(self, theta: Theta, position: float) -> bool:
-        """Set the held value; false where the step has taken something out of bounds."""
-        match self.kind:
-            case Kind.WEIGHT:
-                others = np.arange(self.shape.k) != self.j
-                log_weight, log_rest = -np.logaddexp(0.0, -position), -np.logaddexp(0.0, position)
-                theta.log_weights[others] += log_rest - np.log(np.exp(theta.log_weights[others]).sum())
-                theta.log_weights[self.j] = log_weight
-            case Kind.MEAN:
-                theta.means[self.j, 0] = position
-            case Kind.VARIANCE:
-                places = slice(None) if self.shape.structure == TIED else self.j
-                theta.factors[places] = math.exp(position / 2)
-        return self._is_inside(theta)
-
     def _is_inside(self, theta: Theta) -> bool:
         x, variances = self.data.x, theta.factors**2
-        far = _FARTHEST_MEAN * float(x.max() - x.min())
+        margin = _FARTHEST_MEAN * float(x.max() - x.min())
         return bool(
             (theta.log_weights > math.log(FEWEST_OBSERVATIONS / len(x))).all()
             and (variances > VARIANCE_FLOOR).all()
-            and (variances < math.exp(_LARGEST_LOG_VARIANCE)).all()
-            and (theta.means > x.min() - far).all()
-            and (theta.means < x.max() + far).all()
+            and (variances < _LARGEST_VARIANCE).all()
+            and (theta.means > x.min() - margin).all()
+            and (theta.means < x.max() + margin).all()
         )
 
     def _is_sound(self, theta: Theta) -> bool:
         """Whether no component is a sliver."""
-        return not self.rule.are_slivers(np.exp(theta.log_weights), theta.factors**2).any()
-
-
-class _Step(NamedTuple):
-    """A step of a constrained fit."""
-
-    coordinates: Array  # (p,) local ones
-    gain: float  # of log-likelihood, by the local quadratic
-    slope: float  # the multiplier, slope of the profile
+        return not self.search.rule.are_slivers(np.exp(theta.log_weights), theta.factors**2).any()
 
 
 def _root(top: _Point, point: _Point) -> float:
