@@ -12,6 +12,7 @@ import numpy as np
 from mixtures.bayes.fitter import NUTS
 from mixtures.comparison.single import KnownGroups
 from mixtures.em.fitter import EM
+from mixtures.em.uncertainty import IntervalMethod
 from mixtures.model.arrays import Array
 from mixtures.model.data import check_fittable
 from mixtures.model.files import DataFile, read_data
@@ -27,6 +28,7 @@ def analyse(
     components: int,
     covariance: str,
     engine: str,
+    intervals: str | None,
     labels: str | None,
     groups: str | None,
     where: str | None,
@@ -44,6 +46,8 @@ def analyse(
     covariance : str
     engine : str
         "em", "nuts" or "both".
+    intervals : str or None
+        How EM's are made, as in `EM`, by default of the observed information; NUTS has its own.
     labels : str or None
         Column of the known groups.
     groups : str or None
@@ -65,7 +69,7 @@ def analyse(
     x = _check_data(path, data, spec)
     parts = None if groups is None else [_names(part, "+") for part in groups.split(",")]
     _check_groups(data, labels, components, parts)
-    engines = _engines(engine)
+    engines = _engines(engine, intervals)
     for one in engines:  # what an engine does not support is said before any of them works
         _check_engine(one, spec, x.shape[1], engine)
     streams = np.random.default_rng(seed).spawn(2)
@@ -73,8 +77,13 @@ def analyse(
     return DataFit.of(str(path), data, fits, seed=seed, command=command, label_column=labels, groups=parts)
 
 
-def _engines(engine: str) -> list[Fitter]:
-    engines: list[Fitter] = [EM(intervals="information"), NUTS(cores=os.cpu_count() or 1)]
+def _engines(engine: str, intervals: str | None) -> list[Fitter]:
+    if engine == "nuts" and intervals is not None:
+        raise ValueError(f"intervals must be left out where EM does not fit; got {intervals!r}")
+    engines: list[Fitter] = [
+        EM(intervals=intervals or IntervalMethod.INFORMATION),
+        NUTS(cores=os.cpu_count() or 1),
+    ]
     return engines if engine == "both" else [one for one in engines if one.name.lower() == engine]
 
 

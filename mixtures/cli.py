@@ -181,6 +181,11 @@ def simulate_data(spec: Path, n: int, seed: int, out: Path) -> None:
     help="Maximum likelihood by EM, the posterior by NUTS (one column only), or both.",
 )
 @click.option(
+    "--intervals",
+    type=click.Choice(["information", "outer", "sandwich", "bootstrap", "profile"]),
+    help="How EM's intervals are made; profile takes one column.  [default: information]",
+)
+@click.option(
     "--labels", metavar="NAME", help="Column of the known groups, to score soft assignments against."
 )
 @click.option(

@@ -1,5 +1,6 @@
 """The command line: what it prints and where, its exit codes, and that nobody meets a traceback."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from study import engines
@@ -418,6 +420,14 @@ WRONG_FITS = {
         "data.csv: to select rows by: column 'sort' must be in the file; got x, y, flat, kind",
     ),
     "groups without labels": (["--column", "x", "--groups", "a,b"], "groups need labels"),
+    "intervals of NUTS": (
+        ["--column", "x", "--engine", "nuts", "--intervals", "profile"],
+        "intervals must be left out where EM does not fit; got 'profile'",
+    ),
+    "profiles in two dimensions": (
+        ["--column", "x", "--column", "y", "--engine", "em", "--intervals", "profile"],
+        "EM: intervals must not be 'profile' for data in several dimensions; got 2",
+    ),
 }
 
 
@@ -435,6 +445,25 @@ def test_blanks_around_names_of_groups_do_not_count(capsys):
     code, _, err = call(capsys, "fit", "data.csv", "--column", "x", *options, "--where", " kind = a, b ,c")
     assert (code in {0, 1}, err) == (True, "")
     assert Path("results/fit-data/report.html").is_file()
+
+
+def test_intervals_of_em_are_those_that_are_asked_for(capsys):
+    draws = np.random.default_rng(1).normal([0, 1.5], 1, size=(30, 2)).ravel()  # so close that ends are open
+    write("data.csv", "x\n" + "\n".join(map(str, draws)) + "\n")
+    command = ["fit", "data.csv", "--column", "x", "--components", 2, "--engine", "em"]
+    code, out, _ = call(capsys, *command)
+    assert code == 0
+    assert "(SE " in out
+    assert "profile intervals" not in out
+    code, out, _ = call(capsys, *command, "--intervals", "profile")
+    assert code == 0
+    assert "profile intervals are open" in out
+    account = json.loads(Path("results/fit-data/fit.json").read_text())["fits"][0]["intervals"]
+    assert account["level"] == 0.95
+    assert None in [*account["lower"]["means"], *account["upper"]["means"]]
+    page = Path("results/fit-data/report.html").read_text()
+    assert "95% interval" in page
+    assert "∞" in page
 
 
 # As a user runs it ------------------------------------------------------------------------------
