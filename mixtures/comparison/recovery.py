@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from mixtures.comparison.assignments import (
     AssignmentDistance,
     AssignmentScores,
@@ -12,6 +14,7 @@ from mixtures.comparison.assignments import (
     score_assignments,
 )
 from mixtures.comparison.distances import bayes_error, density_distances
+from mixtures.comparison.performance import coverage, interval_width
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.data import Dataset
 from mixtures.model.density import log_responsibilities
@@ -56,6 +59,25 @@ class Oracle:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SoftIntervals:
+    """Intervals of soft assignments against the soft assignments at the true parameters.
+
+    Of each observation all components count but the most probable one at the truth, whose soft
+    assignment is one less the others', and next to 1 has no digits left.
+
+    Attributes
+    ----------
+    coverage : float
+        Share of intervals, closed, that hold the soft assignment at the truth; NaN for one component.
+    width : float
+        Their mean width.
+    """
+
+    coverage: float
+    width: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Recovery:
     """What a fit recovered of the mixture that generated the data.
@@ -77,6 +99,8 @@ class Recovery:
         without labels.
     bayes_error : float
         Error rate of the best possible hard assignment.
+    soft_intervals : SoftIntervals or None
+        Whether the intervals of soft assignments hold the oracle's; None without intervals.
     """
 
     truth: NormalMixture
@@ -88,6 +112,7 @@ class Recovery:
     scores: AssignmentScores | None
     oracle_scores: AssignmentScores | None
     bayes_error: float
+    soft_intervals: SoftIntervals | None
 
     @property
     def errors(self) -> Parameters:
@@ -168,7 +193,18 @@ def _measure(oracle: Oracle, fit: Fit, alignment: Alignment) -> Recovery:
         scores=None if labels is None else score_assignments(soft, labels),
         oracle_scores=oracle.scores,
         bayes_error=oracle.bayes_error,
+        soft_intervals=_hold(aligned.responsibility_intervals, oracle.log_responsibilities),
     )
+
+
+def _hold(intervals: Array | None, log_oracle: Array) -> SoftIntervals | None:
+    """Hold intervals (n, k, 2) against the oracle's log soft assignments (n, k)."""
+    if intervals is None:
+        return None
+    counts = np.ones(log_oracle.shape, dtype=bool)
+    counts[np.arange(len(log_oracle)), log_oracle.argmax(axis=1)] = False
+    (lower, upper), at_truth = intervals[counts].T, np.exp(log_oracle[counts])
+    return SoftIntervals(coverage(lower, upper, at_truth).value, interval_width(lower, upper).value)
 
 
 def agree(reference: Fit, fit: Fit) -> Agreement:

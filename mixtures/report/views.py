@@ -45,6 +45,8 @@ _MEASURES = {
     "error_rate": "error rate",
     "adjusted_rand_index": "adjusted Rand index",
     "calibration_error": "calibration error",
+    "soft_coverage": "coverage of the oracle's soft assignments",
+    "soft_interval_width": "width of the intervals of soft assignments",
     "failure_rate": "share of fits that did not converge",
     "seconds": "seconds of a fit",
     "uniformity": "smallest p-value of uniform ranks, Holm",

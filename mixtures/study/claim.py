@@ -30,6 +30,8 @@ FIT_MEASURES = (
     "error_rate",
     "adjusted_rand_index",
     "calibration_error",
+    "soft_coverage",
+    "soft_interval_width",
     "failure_rate",
     "seconds",
 )
@@ -45,6 +47,8 @@ INTERVAL_MEASURES = (
     "model_se",
     "relative_error_model_se",
     "interval_width",
+    "soft_coverage",
+    "soft_interval_width",
 )
 #: Measures that a paired difference between two methods is defined for.
 DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name != "failure_rate"))

@@ -201,7 +201,7 @@ def _rank(rows: Rows, key: str, replicate: Replicate, fit: Fit) -> Fit:
 
 
 def _measures(recovery: Recovery) -> dict[str, Any]:
-    oracle = recovery.to_oracle
+    oracle, soft = recovery.to_oracle, recovery.soft_intervals
     return {
         "log_likelihood": recovery.fit.log_likelihood,
         "is_ambiguous": recovery.alignment.is_ambiguous,
@@ -213,6 +213,7 @@ def _measures(recovery: Recovery) -> dict[str, Any]:
         "largest_difference": oracle.largest,
         "oracle_disagreement": oracle.disagreement,
         "bayes_error": recovery.bayes_error,
+        **({} if soft is None else {"soft_coverage": soft.coverage, "soft_interval_width": soft.width}),
         **_scores("", recovery.scores),
         **_scores("oracle_", recovery.oracle_scores),
     }

@@ -53,6 +53,8 @@ class FitRow(NamedTuple):
     oracle_adjusted_rand_index: float | None = None
     oracle_calibration_error: float | None = None
     bayes_error: float | None = None
+    soft_coverage: float | None = None
+    soft_interval_width: float | None = None
 
 
 class ParameterRow(NamedTuple):

@@ -289,16 +289,30 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def _column(part: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    """One column of a part, missing throughout where the part has none."""
+    import pyarrow as pa
+
+    is_there = field.name in part.column_names
+    return part[field.name] if is_there else pa.nulls(len(part), field.type)
+
+
 def _read_part(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """Read a part, or some of its columns; ValueError where it is not whole."""
+    """Read a part, or some of its columns; ValueError where it is not whole.
+
+    Columns that may be missing, and came after the part was written, are.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as part:
-            if not part.schema_arrow.equals(schema):
+            own = part.schema_arrow
+            if not own.equals(pa.schema([at for at in schema if at.name in own.names or not at.nullable])):
                 raise pa.ArrowInvalid(f"its columns are not those of {path.parent.name}")
-            return part.read(columns)
+            read = part.read(None if columns is None else [name for name in columns if name in own.names])
+        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+        return pa.table({at.name: _column(read, at) for at in wanted}, schema=wanted)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path}: the part of the results must be whole; {str(error).splitlines()[0]} "

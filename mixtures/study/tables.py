@@ -37,6 +37,8 @@ class Tables:
         for kind in (field.name for field in fields(cls)):
             frame = _of_fits(store.read(kind), done)
             frame["method"] = frame["method"].map(names)
+            if kind == "fits":
+                frame["soft_coverage"] = _with_misses(frame)
             if kind == "pairs":
                 frame["versus"] = frame["versus"].map(names)
             frames.append(frame)
@@ -50,6 +52,13 @@ class Tables:
     def methods_with_intervals(self) -> set[str]:
         """Names of the methods that gave an interval anywhere: elsewhere they refused it."""
         return set(self.parameters.loc[self.parameters["lower"].notna(), "method"])
+
+
+def _with_misses(fits: pd.DataFrame) -> pd.Series[float]:
+    """Coverage of soft assignments, 0 for an estimate without intervals whose method gave others some."""
+    coverage = fits["soft_coverage"].astype(float)
+    gives_intervals = coverage.notna().groupby(fits["method"]).transform("any")
+    return coverage.mask(coverage.isna() & gives_intervals & fits["has_estimate"], 0.0)
 
 
 def _of_fits(frame: pd.DataFrame, done: Ledger) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixtures.comparison.recovery import agree, compare
+from mixtures.em.fitter import EM
 from mixtures.model.data import simulate
 from mixtures.model.density import responsibilities
 from mixtures.study.replicate import attempt, generate, hash_of, record, record_oracle, record_pair
@@ -75,6 +76,16 @@ def test_the_row_of_a_fit_is_what_compare_says():
         assert getattr(row, f"oracle_{name}") == getattr(recovery.oracle_scores, name)
 
 
+def test_intervals_of_soft_assignments_leave_their_coverage():
+    replicate = replicate_of(2)
+    rows, _ = rows_of(replicate, EM(intervals="information"))
+    (row,) = rows.fits
+    assert 0 < row.soft_coverage <= 1
+    assert 0 < row.soft_interval_width < 1
+    (bare,) = rows_of(replicate, EM())[0].fits
+    assert bare.soft_coverage is bare.soft_interval_width is None
+
+
 def test_parameters_are_in_the_order_of_the_truth():
     """The truth's larger mean comes first, the fit's smaller one: the rows follow the truth."""
     backwards = truth(weights=[0.3, 0.7], means=[5.0, 0.0])
@@ -106,7 +117,6 @@ def test_several_dimensions_have_a_row_for_each_axis():
         "means": [[0.0, 1.0], [6.0, 2.0]],
         "covariances": [[[1.0, 0.2], [0.2, 2.0]], [[1.0, 0.0], [0.0, 1.0]]],
     }
-    from mixtures.em.fitter import EM
 
     replicate = replicate_of(grid=grid(wide))
     rows, _ = rows_of(replicate, EM(n_starts=2))

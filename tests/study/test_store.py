@@ -247,6 +247,28 @@ def test_a_part_of_another_table_is_named(store):
     assert str(part) in str(caught.value)
 
 
+def test_columns_younger_than_a_part_are_missing_in_it(store):
+    store.write(Part.of(rows_of(0)))
+    part = part_of(store)
+    pq.write_table(pq.read_table(part).drop_columns(["soft_coverage", "soft_interval_width"]), part)
+    rows = rows_of(1)
+    rows.fits[0] = fit_row(1, soft_coverage=0.9)
+    store.write(Part.of(rows))
+    frame = store.read("fits").set_index("replicate")
+    assert np.isnan(frame.loc[0, "soft_coverage"])
+    assert frame.loc[1, "soft_coverage"] == 0.9
+    assert frame.loc[0, "kl"] == 0.1
+    assert set(store.done()) == {("c", 0, "m"), ("c", 1, "m")}
+
+
+def test_a_column_that_must_be_there_is_missed(store):
+    store.write(Part.of(rows_of(0)))
+    part = part_of(store)
+    pq.write_table(pq.read_table(part).drop_columns(["seconds"]), part)
+    with pytest.raises(ValueError, match="its columns are not those of fits"):
+        store.read("fits")
+
+
 def test_a_fit_whose_parameters_are_lost_is_missing(store):
     rows = rows_of(0, 1)
     rows.fits.append(fit_row(2, has_estimate=False))

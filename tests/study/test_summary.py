@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import t
 
@@ -15,6 +16,7 @@ from mixtures.model.fit import Diagnostic, Intervals
 from mixtures.study.runner import run
 from mixtures.study.store import Store
 from mixtures.study.summary import summarise
+from mixtures.study.tables import _with_misses
 from study.designs import CLOSE, PRIOR, claim, design, grid, truth
 
 A = {"name": "A", "engine": "halves", "noise": 0.3, "level": 1.0}
@@ -126,6 +128,17 @@ def test_fits_have_the_measures_of_their_rows(results, summary):
             assert one.measures[name].n == fits[name].notna().sum()
         assert one.measures["failure_rate"].value == (fits["status"] != "converged").mean()
         assert one.measures["failure_rate"].n == len(fits)
+
+
+def test_an_estimate_without_intervals_is_a_miss_where_its_method_gives_some():
+    fits = pd.DataFrame(
+        {
+            "method": ["A", "A", "A", "B"],
+            "has_estimate": [True, True, False, True],
+            "soft_coverage": [0.9, None, None, None],
+        }
+    )
+    np.testing.assert_array_equal(_with_misses(fits), [0.9, 0.0, np.nan, np.nan])
 
 
 def test_the_oracle_is_scored_on_the_data_of_the_first_method(results, summary):
