@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -321,6 +322,36 @@ def test_a_samplers_own_draws_are_taken_as_they_are(random_draws):
     inside = relabelled(Evidence.of(draws, X, densities), Relabel.STEPHENS)
     outside = relabel(draws, "stephens", x=X, log_densities=densities)
     np.testing.assert_array_equal(inside.permutations, outside.permutations)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_engine_takes_every_method(method, spec, x):
+    """The components of this posterior are four sds apart: whatever looks at their place finds the same."""
+    short = {"n_draws": 100, "target_ess": None}
+    fit, raw = (mx.NUTS(**short, relabel=one).fit(spec, x, rng=5) for one in (method, "none"))
+    assert fit.details.relabelling.method == method
+    np.testing.assert_array_equal(
+        fit.draws.means[..., 0],
+        np.take_along_axis(raw.draws.means[..., 0], fit.details.permutations, axis=-1),
+    )
+    if method not in {Relabel.ORDERING_WEIGHTS, Relabel.ORDERING_SDS}:
+        np.testing.assert_array_equal(fit.draws.means, np.sort(fit.draws.means, axis=2))
+
+
+@pytest.mark.slow
+def test_stephens_takes_seconds():
+    """10,000 draws, n = 1,000, k = 3 in less than 5 s of one core; 2 on the machine this was written on."""
+    rng = np.random.default_rng(1)
+    centres = np.array([0, 1.5, 3])
+    means = centres + rng.normal(0, 0.5, (4, 2500, 3))
+    draws = Draws(np.full(means.shape, 1 / 3), means[..., None], np.ones((*means.shape, 1)))
+    x = rng.choice(centres, 1000) + rng.normal(size=1000)
+    relabel(
+        Draws(draws.weights[:, :5], draws.means[:, :5], draws.variances[:, :5]), "stephens", x=x
+    )  # compiles
+    began = time.process_time()
+    assert relabel(draws, "stephens", x=x).is_converged
+    assert time.process_time() - began < 5
 
 
 def test_it_needs_no_sampler():
