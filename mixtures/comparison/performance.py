@@ -197,7 +197,7 @@ def proportion(events: ArrayLike) -> Proportion:
     if n == 0:
         return Proportion(math.nan, math.nan, 0)
     p = float(happened.mean())
-    return Proportion(p, math.sqrt(p * (1 - p) / n), n)
+    return Proportion(p, math.sqrt(p * (1 - p) / n) if n > 1 else math.nan, n)
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike) -> Measure:
@@ -214,7 +214,8 @@ def paired_proportions(a: ArrayLike, b: ArrayLike) -> ProportionDifference:
     n = len(difference)
     if n == 0:
         return ProportionDifference(math.nan, math.nan, 0)
-    return ProportionDifference(float(difference.mean()), float(difference.std()) / math.sqrt(n), n)
+    mcse = float(difference.std()) / math.sqrt(n) if n > 1 else math.nan
+    return ProportionDifference(float(difference.mean()), mcse, n)
 
 
 def wilson_interval(p: Measure, z: float) -> tuple[float, float]:
@@ -234,7 +235,7 @@ def tango_interval(difference: ProportionDifference, z: float) -> tuple[float, f
     n, d = difference.n, difference.value
     if n == 0:
         return -1.0, 1.0
-    differing = n * difference.mcse**2 + d**2  # share of pairs in which they differ
+    differing = d**2 + (n * difference.mcse**2 if n > 1 else 0)  # share of pairs in which they differ
     return -_score_limit(n, -d, differing, z), _score_limit(n, d, differing, z)
 
 

@@ -27,10 +27,11 @@ def estimate(measure: Measure) -> str:
     value, mcse = measure.value, measure.mcse
     if math.isinf(value):
         return _sign("∞" if value > 0 else "-∞")
+    is_share = isinstance(measure, Proportion | ProportionDifference)
+    if is_share and measure.n > 0 and not mcse > 0:
+        return f"{number(value)} {interval(*monte_carlo_interval(measure, LEVEL))}"
     if math.isnan(value) or math.isnan(mcse):
         return MISSING
-    if isinstance(measure, Proportion | ProportionDifference) and mcse == 0:
-        return f"{number(value)} {interval(*monte_carlo_interval(measure, LEVEL))}"
     if mcse <= _ROUNDING * abs(value):
         return f"{number(value)} (0)"
     if mcse < 10**-_MOST_DECIMALS or max(abs(value), mcse) >= _LARGEST:

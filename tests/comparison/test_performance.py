@@ -236,6 +236,7 @@ def test_truths_may_differ_by_replicate():
 
 @pytest.mark.parametrize("share", [proportion, failure_rate])
 def test_shares(share):
+    assert math.isnan(share([True]).mcse)  # one replicate says nothing of the next
     assert share([True, False, False, False]) == Proportion(0.25, math.sqrt(0.25 * 0.75 / 4), 4)
     assert math.isnan(share([]).value)
 

@@ -317,6 +317,9 @@ def test_tangos_interval_is_wilsons_where_the_two_never_differ(n, level):
 
 def test_tangos_interval_at_the_ends():
     assert monte_carlo_interval(paired_proportions([], []), 0.95) == (-1, 1)
+    assert math.isnan(pairs(0, 0, 1).mcse)
+    _, wilson = monte_carlo_interval(proportion([False]), 0.95)
+    assert monte_carlo_interval(pairs(0, 0, 1), 0.95) == pytest.approx((-wilson, wilson))
     low, high = monte_carlo_interval(pairs(20, 0, 20), 0.95)
     assert 0.5 < low < high == 1
 

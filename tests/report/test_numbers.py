@@ -33,6 +33,8 @@ def test_no_estimate_is_shown_without_its_error():
 def test_proportions_of_0_and_1_have_wilson_intervals():
     assert numbers.estimate(Proportion(1.0, 0.0, 12)) == "1 [0.758, 1.000]"
     assert numbers.estimate(Proportion(0.0, 0.0, 12)) == "0 [0.000, 0.242]"
+    assert numbers.estimate(Proportion(1.0, math.nan, 1)) == "1 [0.21, 1.00]"
+    assert numbers.estimate(Proportion(math.nan, math.nan, 0)) == numbers.MISSING
     assert numbers.estimate(Proportion(0.5, 0.144, 12)) == "0.50 (0.14)"
 
 
