@@ -17,7 +17,7 @@ from mixtures.em.loop import Run
 from mixtures.em.modes import SliverRule
 from mixtures.em.search import Acceleration, Modes, Search
 from mixtures.em.starts import Start, draw_start
-from mixtures.em.uncertainty import N_RESAMPLES, IntervalRule
+from mixtures.em.uncertainty import N_RESAMPLES, IntervalMethod, IntervalRule
 from mixtures.model.arrays import Array, as_count
 from mixtures.model.data import as_generator, check_fittable
 from mixtures.model.density import soft_assignments
@@ -122,7 +122,10 @@ class EM:
 
     def prepare(self, spec: MixtureSpec) -> None:  # noqa: ARG002  one compilation serves all
         """Load the compiled functions, or compile them on a machine's first use."""
-        EM(n_starts=4).fit(MixtureSpec(2), np.arange(8.0), 1)
+        two_groups = np.append(np.arange(12.0), np.arange(40.0, 52.0))
+        # The bootstrap calls what every fit calls.
+        intervals = None if self.intervals == IntervalMethod.BOOTSTRAP else self.intervals
+        EM(n_starts=4, intervals=intervals).fit(MixtureSpec(2), two_groups, 1)
 
     def fit(self, spec: MixtureSpec, x: ArrayLike, rng: np.random.Generator | int) -> Fit:
         """Fit a mixture of normals by maximum likelihood.
