@@ -63,8 +63,8 @@ class DataFit:
     scores : tuple of GroupScores
         One for each fit with an estimate, where groups are known.
     doubts : tuple of (Doubt or None)
-        One for each fit: of univariate data, over its draws or, where it is a maximum of the likelihood
-        without draws, over draws from the normal approximation about it.
+        One for each fit: of univariate data, over posterior draws, or over the resamples of a bootstrap,
+        or, for a maximum of the likelihood without either, over draws from the normal approximation.
     seed : int
     command : str
         What computes all this again.
@@ -135,24 +135,35 @@ class DataFit:
             agreement=agree(*estimated[:2]) if len(estimated) > 1 else None,
             known=known,
             scores=tuple(score for score in scores if score is not None),
-            doubts=tuple(_doubt(fit, data.dataset.x, seed) for fit in ordered),
+            doubts=tuple(_doubt(*pair, data.dataset.x, seed) for pair in zip(ordered, orders, strict=True)),
             seed=seed,
             command=command,
         )
 
 
-def _doubt(fit: Fit, x: Array, seed: int) -> Doubt | None:
+def _doubt(fit: Fit, order: Integers, x: Array, seed: int) -> Doubt | None:
     """Split the doubt about univariate observations, where the fit says how uncertain its parameters are."""
-    details, k = em_details(fit), fit.spec.n_components
-    if x.shape[1] > 1 or k == 1 or fit.estimate is None:
+    if x.shape[1] > 1 or fit.spec.n_components == 1:
         return None
-    if fit.draws is not None:
-        most = _MOST_RESPONSIBILITIES // (len(x) * fit.draws.weights.shape[0] * k)
-        return Doubt.at(_thinned(fit.draws, max(most, _FEWEST_DRAWS)), x)
-    if details is None or details.certificate is None or not details.certificate.is_maximum:
+    draws = _draws_of(fit, order, x, seed)
+    if draws is None:
+        return None
+    most = _MOST_RESPONSIBILITIES // (len(x) * draws.weights.shape[0] * fit.spec.n_components)
+    return Doubt.at(_thinned(draws, max(most, _FEWEST_DRAWS)), x)
+
+
+def _draws_of(fit: Fit, order: Integers, x: Array, seed: int) -> Draws | None:
+    """Draws of the parameters, in the common order of the components."""
+    details = em_details(fit)
+    if fit.draws is not None or details is None or fit.estimate is None:
+        return fit.draws
+    if details.bootstrap is not None and not details.bootstrap.is_hopeless:
+        found = details.bootstrap
+        return Draws(found.weights[None], found.means[None], found.covariances[None, ..., 0]).permuted(order)
+    if details.certificate is None or not details.certificate.is_maximum:
         return None
     rng = np.random.default_rng(seed)
-    return Doubt.at(normal_draws(fit.estimate, x, fit.spec.covariance, n_draws=_N_DRAWS, rng=rng), x)
+    return normal_draws(fit.estimate, x, fit.spec.covariance, n_draws=_N_DRAWS, rng=rng)
 
 
 def _thinned(draws: Draws, most: int) -> Draws:

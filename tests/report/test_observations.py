@@ -11,7 +11,7 @@ from mixtures.comparison.doubt import Doubt
 from mixtures.em.approximation import normal_draws
 from mixtures.em.fitter import EM
 from mixtures.model.files import read_data
-from mixtures.model.fit import Fit, Status
+from mixtures.model.fit import Draws, Fit, Status
 from mixtures.model.spec import MixtureSpec
 from mixtures.report import numbers
 from mixtures.report.data_fit import DataFit
@@ -80,6 +80,18 @@ def test_doubt_is_over_the_draws_of_a_fit_or_over_a_normal_approximation(result,
     np.testing.assert_array_equal(result.doubts[1].total.values, of_draws.total.values)
     gap = result.doubts[0].total.values - of_draws.total.values  # EM's own draws, of the same distribution
     assert 0 < np.abs(gap).max() < 5 * np.hypot(result.doubts[0].total.mcse, of_draws.total.mcse).max()
+
+
+def test_doubt_is_over_the_resamples_of_a_bootstrap_in_the_common_order(data):
+    fit = EM(intervals="bootstrap", n_resamples=60).fit(MixtureSpec(2), data.dataset.x, 3)
+    for groups in ([["a"], ["b"]], [["b"], ["a"]]):
+        result = DataFit.of("near.csv", data, [fit], seed=1, command="", groups=groups)
+        found, order = fit.details.bootstrap, result.orders[0]
+        arrays = (found.weights[:, order], found.means[:, order], found.covariances[:, order, 0])
+        by_hand = Doubt.at(Draws(*(array[None] for array in arrays)), data.dataset.x)
+        soft = result.doubts[0].responsibilities.values
+        np.testing.assert_array_equal(soft, by_hand.responsibilities.values)
+        assert np.abs(soft - result.fits[0].responsibilities).max() < 0.2
 
 
 def test_the_least_certain_observations_are_listed_once_each(result, data, page):
