@@ -60,10 +60,12 @@ class Evidence:
         Raises
         ------
         TypeError
-            If they do not hold real numbers.
+            If they are none, or do not hold real numbers.
         ValueError
             If their shapes differ, or a value is not finite, a weight negative or a variance not positive.
         """
+        if not isinstance(draws, Draws | MixtureDraws):
+            raise TypeError(f"draws must be Draws or MixtureDraws; got {type(draws).__name__}")
         if isinstance(draws, MixtureDraws):
             draws = Draws(draws.weights, draws.means[..., None], draws.variances[..., None])
         weights, means, variances = (

@@ -174,7 +174,8 @@ class NUTS:
             return Fit(self.name, spec, Status.TIMEOUT, message=message)
         except SamplingError as error:
             return Fit(self.name, spec, Status.ERROR, message=str(error))
-        return self._report(spec, posterior, _warnings(prior, values) + self._shortfall(posterior))
+        warnings = _warnings(prior, values) + self._shortfall(posterior) + _unrest(posterior)
+        return self._report(spec, posterior, warnings)
 
     def _draw(self, spec: MixtureSpec, prior: Prior, x: Array, rng: np.random.Generator) -> Posterior:
         from mixtures.bayes.compile import Sample, Sampler
@@ -256,6 +257,15 @@ class NUTS:
 def _warnings(prior: Prior, x: Array) -> tuple[str, ...]:
     has_ties = rounding_unit(x[:, None])[0] > 0
     return (_TIES,) if has_ties and not prior.sds.is_zero_avoiding else ()
+
+
+def _unrest(posterior: Posterior) -> tuple[str, ...]:
+    """Say when an iterative method of relabelling was stopped."""
+    found = posterior.relabelling
+    message = (
+        f"relabelling by {found.method} must come to rest; it was stopped after {found.n_iterations} passes"
+    )
+    return () if found.is_converged else (message,)
 
 
 def _check_number(name: str, value: object) -> float:

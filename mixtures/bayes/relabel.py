@@ -170,7 +170,7 @@ def relabel(
     Parameters
     ----------
     draws : Draws
-        Of c chains, such as `Fit.draws`, or `MixtureDraws`, also in one row.
+        Of c chains, such as `Fit.draws`; or `MixtureDraws`, such as `Posterior.components`.
     method : Relabel or str
         Any but "auto", which needs the prior.
     x : (n,) or (n, d) array_like, optional

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mixtures as mx
+from mixtures.bayes import switching
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.evidence import Evidence
 from mixtures.bayes.permutations import reorder
@@ -310,6 +311,11 @@ def test_what_is_of_the_wrong_kind_is_refused(given, message):
         relabel(three(), "ecr", **given)
 
 
+def test_what_are_no_draws_is_refused():
+    with pytest.raises(TypeError, match="draws must be Draws or MixtureDraws; got list"):
+        relabel([1, 2], "ordering")
+
+
 def test_an_empty_posterior_is_refused():
     draws = three(weights=np.ones((2, 0, 3)), means=np.ones((2, 0, 3, 1)), variances=np.ones((2, 0, 3, 1)))
     with pytest.raises(ValueError, match=r"draws must not be empty; got means of shape \(2, 0, 3, 1\)"):
@@ -336,6 +342,12 @@ def test_the_engine_takes_every_method(method, spec, x):
     )
     if method not in {Relabel.ORDERING_WEIGHTS, Relabel.ORDERING_SDS}:
         np.testing.assert_array_equal(fit.draws.means, np.sort(fit.draws.means, axis=2))
+
+
+def test_the_engine_says_when_relabelling_was_stopped(spec, x, monkeypatch):
+    monkeypatch.setattr(switching, "_MOST_ITERATIONS", 1)
+    fit = mx.NUTS(n_draws=100, target_ess=None, relabel="stephens").fit(spec, x, rng=5)
+    assert fit.warnings == ("relabelling by stephens must come to rest; it was stopped after 1 passes",)
 
 
 @pytest.mark.slow
