@@ -87,7 +87,11 @@ class Replicates:
 
 
 def measure_replicates(replicates: Replicates, theory: Theory = "robust") -> dict[str, Measure]:
-    """Measure one method on one parameter by name: those of `MEASURES` that its columns allow."""
+    """Measure one method on one parameter by name: those of `MEASURES` that its columns allow.
+
+    Where intervals are open, and so their mean width infinite, that of the others is
+    "interval_width_finite".
+    """
     errors, truths = replicates.errors, replicates.truths
     measures: dict[str, Measure] = {
         "bias": bias(errors),
@@ -110,6 +114,9 @@ def measure_replicates(replicates: Replicates, theory: Theory = "robust") -> dic
             "bias_eliminated_coverage": bias_eliminated_coverage(lower, upper, truths, errors),
             "interval_width": interval_width(lower, upper),
         }
+        is_closed = np.isfinite(lower) & np.isfinite(upper)
+        if is_closed.sum() < given.sum():
+            measures["interval_width_finite"] = interval_width(lower[is_closed], upper[is_closed])
     return measures
 
 

@@ -186,6 +186,15 @@ def test_refusing_every_interval_of_a_group_is_missing_it_every_time():
     assert "coverage" not in set(rows.loc[rows["method"] == "B", "measure"])
 
 
+def test_open_intervals_cover_and_have_no_finite_width():
+    table = {"estimate": [1.0, 2.0, 3.0], "lower": [0.0, -math.inf, 2.0], "upper": [2.0, 3.0, 6.0]}
+    rows = measure_performance(table, truth=1.0).set_index("measure")
+    assert rows.loc["coverage", "value"] == pytest.approx(2 / 3)
+    assert rows.loc["interval_width", "value"] == math.inf
+    assert tuple(rows.loc["interval_width_finite", ["value", "n_replicates"]]) == (3.0, 2)
+    assert math.isnan(rows.loc["interval_width", "mcse"])
+
+
 def test_replicates_wanted_are_said_where_asked():
     rows = measure_performance(made(gaps=False), truth=TRUTH, wanted={"bias": 0.01})
     asked = found(rows, "A", "bias")

@@ -116,6 +116,23 @@ def test_infinite_scores_stand_beside_finite_ones(tmp_path):
     assert any(f"1 infinite, else {numbers.estimate(finite)} n = 7" in row for row in page.rows)
 
 
+def test_open_intervals_stand_beside_closed_ones(tmp_path):
+    def fit(replicate, method, rng):
+        noisy = noisy_fit(replicate, method, rng)
+        if replicate.index != 1 or noisy.intervals is None:
+            return noisy
+        upper = replace(noisy.intervals.upper, means=np.full((2, 1), np.inf))
+        return replace(noisy, intervals=replace(noisy.intervals, upper=upper))
+
+    store = make_store(tmp_path, TWO, fit)
+    page = check_page(render_study(store))
+    parameters = summarise(store).parameters
+    one = next(one for one in parameters if (one.method, one.parameter) == ("NUTS", "means"))
+    closed = one.measures["interval_width_finite"]
+    assert (one.measures["interval_width"].value, closed.n) == (np.inf, one.measures["bias"].n - 1)
+    assert any(f"1 infinite, else {numbers.estimate(closed)} n = {closed.n}" in row for row in page.rows)
+
+
 def test_the_verdicts_are_counted(page):
     assert "3 claims: 1 supported, 1 refuted, 1 inconclusive" in page.text
 
