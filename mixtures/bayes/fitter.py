@@ -61,7 +61,7 @@ class NUTS:
     relabel : Relabel or str
         "reference" assigns each draw's components to those of the draw of highest posterior
         density, "ordering" sorts them by mean, "none" leaves them, and the other methods of `Relabel`
-        are the published ones ("stephens" keeps 8 n k bytes for each draw); "auto" is "reference" where
+        are the published ones ("stephens" takes 16 n k bytes for each draw); "auto" is "reference" where
         the prior is exchangeable. Elsewhere the prior itself says which component is which, and "auto"
         is "none": exchanging components would turn the draws into those of another posterior.
     gate : Gate
