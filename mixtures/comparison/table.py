@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,8 +36,8 @@ _MEASURES = ("failure_rate", *MEASURES, "relative_precision")
 class _Row(NamedTuple):
     """One measure, after the values of its group."""
 
-    method: str
-    versus: str
+    method: Hashable
+    versus: Hashable
     measure: str
     value: float
     mcse: float
@@ -52,7 +52,7 @@ class _Request:
     """What is asked of a table: the arguments of `measure_performance`."""
 
     by: list[str]
-    versus: str | None
+    versus: Hashable | None
     theory: Theory
     level: float
     wanted: dict[str, float]
@@ -76,7 +76,7 @@ def measure_performance(
     *,
     truth: float | None = None,
     by: Sequence[str] = (),
-    versus: str | None = None,
+    versus: Hashable | None = None,
     theory: Theory = "robust",
     level: float = 0.95,
     wanted: Mapping[str, float] | None = None,
@@ -99,9 +99,10 @@ def measure_performance(
     by : sequence of str
         Further columns, such as a condition and a parameter; each combination of their values is measured
         by itself.
-    versus : str, optional
-        A method that every other is compared with on the replicates where both have an estimate: paired
-        differences in bias, MSE and coverage, and the relative precision against it.
+    versus : hashable, optional
+        A method, as its column names it, that every other is compared with on the replicates where both
+        have an estimate: paired differences in bias, MSE and coverage, and the relative precision
+        against it.
     theory : {"robust", "normal"}
         Of the Monte Carlo errors of measures that rest on variances.
     level : float
@@ -159,7 +160,7 @@ def _measured(frame: pd.DataFrame, request: _Request) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*request.by, *_Row._fields]).astype({"n_needed": "Int64"})
 
 
-def _row(method: str, versus: str, name: str, measure: Measure, request: _Request) -> _Row:
+def _row(method: Hashable, versus: Hashable, name: str, measure: Measure, request: _Request) -> _Row:
     ends = monte_carlo_interval(measure, request.level) if measure.n else (math.nan, math.nan)
     needed = replicates_needed(measure, request.wanted[name]) if name in request.wanted else None
     return _Row(method, versus, name, measure.value, measure.mcse, measure.n, *ends, needed)
@@ -235,7 +236,7 @@ def _require(given: pd.DataFrame, name: str, is_right: pd.Series[bool], rule: st
         raise ValueError(f"{name} must {rule}; got {given[name].iloc[row]} in row {row}")
 
 
-def _check_pairs(frame: pd.DataFrame, by: list[str], versus: str) -> None:
+def _check_pairs(frame: pd.DataFrame, by: list[str], versus: Hashable) -> None:
     if versus not in set(frame["method"]):
         raise ValueError(f"versus must be one of the table's methods; got {versus!r}")
     if "replicate" not in frame:

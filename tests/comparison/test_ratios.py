@@ -17,16 +17,21 @@ from mixtures.comparison.performance import (
     bias_eliminated_coverage,
     coverage,
     empirical_se,
+    failure_rate,
+    interval_width,
     mean,
     model_se,
     monte_carlo_interval,
+    mse,
     paired_difference,
     paired_proportions,
     proportion,
+    relative_bias,
     relative_error_model_se,
     relative_precision,
     replicates_needed,
     reversed_precision,
+    rmse,
     wilson_interval,
 )
 
@@ -140,12 +145,18 @@ BY_THEORY = {
 }
 OTHERS = {
     "bias": lambda one: bias(one.e),
+    "relative_bias": lambda one: relative_bias(one.e, -2.0),
+    "mse": lambda one: mse(one.e),
+    "rmse": lambda one: rmse(one.e),
+    "interval_width": lambda one: interval_width(one.e - Z * one.se, one.e + Z * one.se),
+    "failure_rate": lambda one: failure_rate(abs(one.e) > 3),
     "model_se": lambda one: model_se(one.se),
     "coverage": lambda one: coverage(one.e - Z * one.se, one.e + Z * one.se, 0.0),
     "bias_eliminated_coverage": lambda one: bias_eliminated_coverage(
         one.e - Z * one.se, one.e + Z * one.se, 0.0, one.e
     ),
     "paired bias": lambda one: paired_difference(one.a, one.b),
+    "paired mse": lambda one: paired_difference(one.a**2, one.b**2),
     "paired coverage": lambda one: paired_proportions(abs(one.a) < 2, abs(one.b) < 2),
 }
 

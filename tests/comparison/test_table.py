@@ -226,6 +226,15 @@ def test_methods_are_paired_by_replicate():
     assert set(rows.loc[rows["versus"] == "A", "method"]) == {"B"}
 
 
+def test_methods_may_be_numbers():
+    table = made()
+    named = measure_performance(table, truth=TRUTH, versus="A")
+    table["method"] = table["method"].map({"A": 1, "B": 2})
+    numbered = measure_performance(table, truth=TRUTH, versus=1)
+    assert numbered["value"].equals(named["value"])
+    assert set(numbered["versus"]) == {"", 1}
+
+
 def test_a_group_without_the_other_method_has_no_pairs():
     table = made().assign(place="x")
     alone = made(seed=2).query("method == 'B'").assign(place="y")
