@@ -20,6 +20,7 @@ ENGINES: dict[str, Callable[..., Fitter]] = {"em": EM, "nuts": NUTS}
 
 #: Seconds that a fit takes for each observation and component, about, as the engines come.
 _SECONDS = {"em": 1.5e-6, "nuts": 3e-4}
+_LEAST_SECONDS = {"nuts": 0.1}  # and for chains and their diagnostics, however few observations
 _OTHER_SECONDS = 2.5e-3  # an engine that nothing is known of
 _TEXTBOOK = 200  # times as long EM takes without acceleration
 # Fits as long as a profile for each parameter, a resample of the bootstrap, and Wald intervals.
@@ -30,7 +31,8 @@ _SECONDS_OF_COMPARISON = 6e-4  # a data set is drawn and a fit compared in this,
 def expected_seconds(method: Method, condition: Condition) -> float:
     """Seconds that a fit and its comparison take, about: by them replicates are gathered into tasks."""
     per_cell = _SECONDS.get(method.engine, _OTHER_SECONDS) * _effort(method.settings)
-    return _SECONDS_OF_COMPARISON + per_cell * condition.n * condition.spec.n_components
+    least = _SECONDS_OF_COMPARISON + _LEAST_SECONDS.get(method.engine, 0.0)
+    return least + per_cell * condition.n * condition.spec.n_components
 
 
 def _effort(settings: Mapping[str, Any]) -> float:

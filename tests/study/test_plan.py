@@ -62,7 +62,9 @@ def test_only_what_is_missing_is_planned():
     assert jobs_of(plan_of(study, everything)) == []
 
 
-@pytest.mark.parametrize(("engine", "n", "least", "most"), [("em", 500, 300, 700), ("nuts", 500, 2, 8)])
+@pytest.mark.parametrize(
+    ("engine", "n", "least", "most"), [("em", 500, 300, 700), ("nuts", 500, 2, 8), ("nuts", 15, 2, 12)]
+)
 def test_tasks_are_of_about_a_second(engine, n, least, most):
     study = design(method=[{"name": "A", "engine": engine}], grid=grid(CLOSE, n=[n]), replicates=5000)
     seconds = expected_seconds(study.method[0], study.conditions[0])
