@@ -187,6 +187,7 @@ class Posterior:
             "ess_bulk_parameters": parameters.ess_bulk.min(),
             "ess_tail_parameters": parameters.ess_tail.min(),
             "draws": self.stats.diverging.size,
+            "draws_switched": int(self.relabelling.n_switched.sum()),
             "divergences": self.stats.diverging.sum(),
             "draws_at_largest_depth": self.stats.max_depth_reached.sum(),
         }

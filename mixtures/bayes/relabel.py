@@ -115,6 +115,11 @@ class Relabelling:
     def agreement(self, other: Relabelling) -> float:
         """Share of draws to which another method gives the same order, up to one permutation for all."""
         k = self.permutations.shape[-1]
+        if self.permutations.shape != other.permutations.shape:
+            raise ValueError(
+                "relabellings must be of the same draws; got permutations of shapes "
+                f"{self.permutations.shape} and {other.permutations.shape}"
+            )
         return agreement(self.permutations.reshape(-1, k), other.permutations.reshape(-1, k))
 
     def reordered(self, draws: Draws) -> Draws:

@@ -70,6 +70,7 @@ _DIAGNOSTICS = {
     "rhat_parameters": "worst R-hat of a relabelled parameter",
     "ess_bulk_parameters": "smallest bulk ESS of a relabelled parameter",
     "ess_tail_parameters": "smallest tail ESS of a relabelled parameter",
+    "draws_switched": "draws not in the most frequent order of their chain",
     "divergences": "divergent draws",
 }
 

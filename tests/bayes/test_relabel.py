@@ -188,6 +188,14 @@ class TestReport:
         np.testing.assert_array_equal(found, found.T)
 
 
+def test_relabellings_of_other_draws_are_not_compared(random_draws):
+    one, other = (relabel(random_draws((2, n), 2, seed=3), "ordering") for n in (5, 6))
+    with pytest.raises(
+        ValueError, match=r"the same draws; got permutations of shapes \(2, 5, 2\) and \(2, 6"
+    ):
+        one.agreement(other)
+
+
 def three(**changes):
     rng = np.random.default_rng(1)
     parts = {
@@ -336,6 +344,8 @@ def test_the_engine_takes_every_method(method, spec, x):
     short = {"n_draws": 100, "target_ess": None}
     fit, raw = (mx.NUTS(**short, relabel=one).fit(spec, x, rng=5) for one in (method, "none"))
     assert fit.details.relabelling.method == method
+    switched = {entry.name: entry.value for entry in fit.diagnostics}["draws_switched"]
+    assert switched == fit.details.relabelling.n_switched.sum()
     np.testing.assert_array_equal(
         fit.draws.means[..., 0],
         np.take_along_axis(raw.draws.means[..., 0], fit.details.permutations, axis=-1),
