@@ -14,6 +14,7 @@ import numpy as np
 
 from mixtures.model.arrays import Array, Integers, freeze
 
+_MOST_DIGITS = 15  # that a whole number holds in as large a base
 _FEW_COMPONENTS = 4  # whose 24 permutations are tried one by one: faster than a solver for each draw
 
 
@@ -78,8 +79,13 @@ def _second_by_assignment(costs: Array, permutations: Integers) -> Array:
 
 def modal(permutations: Integers) -> Integers:
     """Return the most frequent of the permutations (s, k), the first in lexicographic order among equals."""
-    found, counts = np.unique(permutations, axis=0, return_counts=True)
-    return found[counts.argmax()]
+    k = permutations.shape[-1]
+    if k > _MOST_DIGITS:
+        found, counts = np.unique(permutations, axis=0, return_counts=True)
+        return found[counts.argmax()]
+    numbers = permutations @ k ** np.arange(k)[::-1]  # read as digits, which sort faster than rows
+    found, counts = np.unique(numbers, return_counts=True)
+    return permutations[(numbers == found[counts.argmax()]).argmax()]
 
 
 def agreement(first: Integers, second: Integers) -> float:

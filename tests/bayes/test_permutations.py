@@ -50,6 +50,14 @@ def test_the_most_frequent_permutation():
     assert modal(np.array(rows[:2])).tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("k", [2, 15, 16])
+def test_the_most_frequent_permutation_of_any_length(k):
+    rng = np.random.default_rng(k)
+    often, others = rng.permutation(k), rng.permuted(np.tile(np.arange(k), (20, 1)), axis=1)
+    rows = rng.permutation(np.concatenate([others, np.tile(often, (21, 1))]))
+    assert modal(rows).tolist() == often.tolist()
+
+
 def test_agreement_is_up_to_one_permutation_of_places():
     rng = np.random.default_rng(4)
     first = rng.permuted(np.tile(np.arange(3), (50, 1)), axis=1)
