@@ -17,6 +17,7 @@ _WORKER_ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 _IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
+_FEEDER_SECONDS = 1.0  # it needs milliseconds; one of a caller's own queue would never end
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ def _in_processes[T, R](
             if suspects:  # the pool is gone, and with it everything in flight
                 suspects += pending.values()
                 pending.clear()
-                executor.shutdown(wait=False, kill_workers=True)
+                _stop(executor, kill=True)
                 yield from ((task, _alone(task, work)) for task in suspects)
                 executor = _executor(n_workers)
     finally:
-        executor.shutdown(wait=not pending, kill_workers=bool(pending))
+        _stop(executor, kill=bool(pending))
 
 
 def _submit[T, R](executor: Any, work: Callable[[T], R], task: T) -> Future[R]:
@@ -103,20 +104,34 @@ def _alone[T, R](task: T, work: Callable[[T], R]) -> R | Lost:
     except BrokenProcessPool as error:
         return Lost(f"the worker died: {str(error).splitlines()[0]}")
     finally:
-        executor.shutdown(wait=False, kill_workers=True)
+        _stop(executor, kill=True)
 
 
 def _executor(n_workers: int) -> Any:
     from loky import ProcessPoolExecutor
 
-    return ProcessPoolExecutor(
-        n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
-    )
+    with _ignoring_interrupts():  # half a pool leaks semaphores
+        return ProcessPoolExecutor(
+            n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
+        )
+
+
+def _stop(executor: Any, *, kill: bool) -> None:
+    """Stop the workers and wait for the executor's threads.
+
+    loky leaves the thread that feeds its queue running as a daemon. That thread frees the queue's
+    semaphores, and one that the end of the process cuts short is reported as leaked.
+    """
+    with _ignoring_interrupts():
+        executor.shutdown(kill_workers=kill)
+        for thread in threading.enumerate():
+            if thread.name == "QueueFeederThread":
+                thread.join(_FEEDER_SECONDS)
 
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C for the moment in which workers are started: they inherit that, and never see it."""
+    """Ignore Ctrl-C for the moments in which workers are started, which inherit that, or stopped."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread has handlers to set
         return
