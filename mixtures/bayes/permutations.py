@@ -46,24 +46,25 @@ def totals(costs: Array, permutations: Integers) -> Array:
     return matched.sum(axis=1)
 
 
-def gaps(costs: Array, permutations: Integers) -> Array:
-    """Return by how much the next cheapest permutation costs more than the cheapest, (s,).
+def two_cheapest(costs: Array) -> tuple[Integers, Array, Array]:
+    """Return for each draw the cheapest permutation (s, k), its cost, and how much more the next one costs.
 
-    Infinite for one component, which has one permutation.
+    That is infinite for one component, which has one permutation.
 
     Parameters
     ----------
     costs : (s, k, k) array
-    permutations : (s, k) array of int
-        The cheapest ones.
+        Fastest with the draws of each entry in one piece of memory.
     """
     k = costs.shape[-1]
-    if k == 1:
-        return np.full(len(costs), math.inf)
-    if k <= _FEW_COMPONENTS:
-        two = np.partition(_all_totals(costs), 1, axis=0)
-        return two[1] - two[0]
-    return _second_by_assignment(costs, permutations) - totals(costs, permutations)
+    if k > _FEW_COMPONENTS:
+        permutations = by_assignment(costs)
+        paid = totals(costs, permutations)
+        return permutations, paid, _second_by_assignment(costs, permutations) - paid
+    every = _all_totals(costs)
+    first, paid = every.argmin(axis=0), every.min(axis=0)
+    np.put_along_axis(every, first[None], math.inf, axis=0)
+    return _all_permutations(k)[first], paid, every.min(axis=0) - paid
 
 
 def _second_by_assignment(costs: Array, permutations: Integers) -> Array:
@@ -84,6 +85,8 @@ def modal(permutations: Integers) -> Integers:
         found, counts = np.unique(permutations, axis=0, return_counts=True)
         return found[counts.argmax()]
     numbers = permutations @ k ** np.arange(k)[::-1]  # read as digits, which sort faster than rows
+    if k <= _FEW_COMPONENTS:
+        return permutations[(numbers == np.bincount(numbers).argmax()).argmax()]
     found, counts = np.unique(numbers, return_counts=True)
     return permutations[(numbers == found[counts.argmax()]).argmax()]
 

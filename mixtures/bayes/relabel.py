@@ -110,7 +110,8 @@ class Relabelling:
     def n_switched(self) -> Integers:
         """Draws of each chain whose permutation is not the chain's most frequent one, (c,)."""
         by_chain = self._by_chain()
-        return (by_chain != self.chain_orders[:, None]).any(axis=-1).sum(axis=-1)
+        in_order = by_chain == self.chain_orders[:, None]
+        return np.array([len(chain) - np.all(chain.T, axis=0).sum() for chain in in_order])
 
     def agreement(self, other: Relabelling) -> float:
         """Share of draws to which another method gives the same order, up to one permutation for all."""
@@ -289,11 +290,12 @@ def distances(reference: MixtureDraws, draws: MixtureDraws) -> Array:
     The univariate case of `mixtures.model.labels.bhattacharyya_distances`; of independent dimensions the
     distances add up.
     """
-    delta = reference.means[..., None] - draws.means[:, None]
-    pooled = (reference.variances[..., None] + draws.variances[:, None]) / 2
-    log_sds = np.log(reference.sds)[..., None] + np.log(draws.sds)[:, None]
-    costs: Array = delta**2 / pooled / 8 + (np.log(pooled) - log_sds) / 2
-    return costs
+    one = (values.T for values in (reference.means, reference.variances, reference.sds))  # (k, 1)
+    many = (values.T for values in (draws.means, draws.variances, draws.sds))  # (k, s)
+    (mean, variance, sd), (means, variances, sds) = ((values[:, None] for values in one), many)
+    pooled = (variance + variances) / 2  # (k, k, s): the draws in one piece of memory
+    costs: Array = (mean - means) ** 2 / (8 * pooled) + (np.log(pooled) - (np.log(sd) + np.log(sds))) / 2
+    return np.moveaxis(costs, -1, 0)
 
 
 def _ecr(evidence: Evidence) -> Solution:

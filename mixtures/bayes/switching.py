@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.bayes.memberships import Hard, Soft, average, overlap
-from mixtures.bayes.permutations import cheapest, gaps, totals
+from mixtures.bayes.permutations import cheapest, totals, two_cheapest
 from mixtures.model.arrays import Array, Integers
 
 _MOST_ITERATIONS = 100
@@ -63,8 +63,7 @@ def order(values: Array) -> Solution:
 
 def assign_to(costs: Array) -> Solution:
     """Give each draw its cheapest permutation against a reference that is known, from costs (s, k, k)."""
-    permutations = cheapest(costs)
-    return Solution(permutations, totals(costs, permutations), gaps(costs, permutations))
+    return Solution(*two_cheapest(costs))
 
 
 def ecr(hard: Hard, pivot: Integers) -> Solution:
@@ -137,7 +136,7 @@ def iterate(costs_given: Callable[[Integers], Array], start: Integers) -> Soluti
         is_converged = bool(abs(objective - paid.sum()) <= _SAME_COST)
         objective = paid.sum()
         n_iterations += 1
-    return Solution(permutations, paid, gaps(costs, permutations), n_iterations, is_converged)
+    return Solution(*two_cheapest(costs), n_iterations, is_converged)
 
 
 def _mismatches(hard: Hard, pivot: Integers) -> Array:

@@ -27,14 +27,12 @@ BATCHES = {
     "very antithetic": autoregressions(-0.95, (3, 4, 1000)),
     "alternating": np.tile([1.0, -1.0], (1, 4, 100)),
     "constant": np.ones((1, 4, 100)),
-    "stuck in four places": np.ones((1, 4, 100)) * np.arange(4)[:, None],
     "apart": noise(2, 4, 100) + 10 * np.arange(4)[:, None],
     "of different spread": noise(2, 4, 100) * np.array([1, 1, 1, 5])[:, None],
     "many ties": np.random.default_rng(3).integers(0, 5, (3, 4, 201)).astype(float),
     "two values": np.random.default_rng(4).integers(0, 2, (3, 4, 200)).astype(float),
     "repeated draws": np.repeat(noise(2, 4, 100), 3, axis=-1),
     "an odd number of draws": autoregressions(0.3, (3, 4, 101)),
-    "far from 0": 1e9 + noise(2, 4, 100),
     "many chains": autoregressions(0.3, (2, 40, 50)),
     "one chain": autoregressions(0.3, (2, 1, 100)),
     "several data sets": autoregressions(0.3, (2, 3, 4, 50)),
@@ -56,6 +54,28 @@ def test_they_are_those_of_arviz(draws):
     found = convergence(draws)
     for name, expected in arviz(draws).items():
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-10, err_msg=name)
+
+
+def test_far_from_0_the_error_of_the_mean_loses_nothing():
+    """ArviZ's loses eight digits, to means of large numbers."""
+    near = noise(2, 4, 100)
+    far = 1e9 + near
+    found, expected = convergence(far), arviz(far)
+    for name in ("rhat", "ess_bulk", "ess_tail"):
+        np.testing.assert_allclose(getattr(found, name), expected[name], rtol=1e-10, err_msg=name)
+    exact = arviz(far - 1e9)["mcse"]
+    np.testing.assert_allclose(found.mcse, exact, rtol=1e-12)
+    assert (np.abs(expected["mcse"] / exact - 1) > 1e-10).all()
+
+
+def test_chains_stuck_in_different_places_have_an_infinite_rhat():
+    """ArviZ's is finite by the rounding of the normal scores' means."""
+    stuck = np.ones((1, 4, 100)) * np.arange(4)[:, None]
+    found, expected = convergence(stuck), arviz(stuck)
+    assert expected["rhat"] > 1e15
+    assert np.isinf(found.rhat)
+    for name in ("ess_bulk", "ess_tail", "mcse"):
+        np.testing.assert_allclose(getattr(found, name), expected[name], rtol=1e-10, err_msg=name)
 
 
 def test_a_quantity_does_not_depend_on_its_batch():
