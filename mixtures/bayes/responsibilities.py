@@ -8,7 +8,7 @@ import numpy as np
 
 from mixtures.model.arrays import Array
 from mixtures.model.compiled import compiled
-from mixtures.model.kernel import power_of_two
+from mixtures.model.exponential import power_of_two
 
 _LOG2_E = 1 / math.log(2)
 

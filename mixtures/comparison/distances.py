@@ -11,7 +11,8 @@ import numpy as np
 from mixtures.model.arrays import Array, freeze
 from mixtures.model.compiled import compiled
 from mixtures.model.density import joint_log_densities
-from mixtures.model.kernel import UNWEIGHTED, Data, Theta, assign_block, empty_block, log_of_sum
+from mixtures.model.exponential import log_of_sum
+from mixtures.model.kernel import UNWEIGHTED, Data, Theta, assign_block, empty_block
 from mixtures.model.mixture import NormalMixture
 
 # Panel ends, in sds from each mean; beyond 38 nothing is left.
