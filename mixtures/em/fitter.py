@@ -39,7 +39,8 @@ class EM:
         Where theta begins: "random_parameters", "random_responsibilities", "kmeans++" or "quantiles"
         (univariate), several of them in turn, or a mixture in the data's units. By default the kinds
         are mixed: quantiles (univariate), k-means++, random responsibilities, and the likeliest modes
-        that many short runs from random parameters lead to.
+        that many short runs from random parameters lead to; where nothing sound is found, the likeliest
+        that any of as many runs lead to.
     n_starts : int, optional
         Largest number of starts; by default 10, and 1 for a given mixture. Short runs that lead to the
         same mode make one start.
@@ -175,7 +176,12 @@ class EM:
         )
         starts = [draw_start(kind, z, search.shape, rng) for kind in kinds]
         n_kept = n_starts - len(kinds)
-        return search.from_starts(starts, search.shortlist(n_kept, rng) if n_kept else None)
+        if not n_kept:
+            return search.from_starts(starts)
+        modes = search.from_starts(starts, search.shortlist(n_kept, rng))
+        if modes.best is not None:
+            return modes
+        return search.from_starts(starts, search.shortlist(n_kept, rng, thorough=True))
 
     def _report(self, search: Search, x: Array, modes: Modes, rng: np.random.Generator) -> Fit:
         reported, rule = _preferred(modes, self.allow_spurious), self._interval_rule()

@@ -147,18 +147,22 @@ class Search:
         """Components, dimensions and structure."""
         return shape_of(self.spec, self.x.shape[1])
 
-    def shortlist(self, n_kept: int, rng: np.random.Generator) -> Shortlist:
+    def shortlist(self, n_kept: int, rng: np.random.Generator, *, thorough: bool = False) -> Shortlist:
         """Choose starts by short runs of EM from random parameters, on condensed data.
 
         After some steps the likelier half of many short runs takes as many more; the likeliest of these go
         on to their modes, of which the likeliest sound ones are kept, each mode once. Short runs before
         long ones after Biernacki, Celeux & Govaert (2003). The last of several places goes to the likeliest
         spurious mode, if there is one, so that a higher maximum without meaning is seen and reported.
+
+        In a thorough search all short runs go on: after few steps those that will end in a single
+        observation may all be likelier than those that lead to something.
         """
         k, d, _ = self.shape
         effort = max(k - 1, 1) ** 3
         n_longer = max(min(_N_LONGER * effort, _MOST_LONGER // (k * d**2)), n_kept)
         n_short = max(min(_N_SHORT * effort, _MOST_SHORT // d), n_longer)
+        n_longer = n_short if thorough else n_longer
         data = as_data(condense(self.x, _N_CONDENSED * k, rng))
         share = len(data.x) / len(self.x)
         vectors = random_vectors(self.x, self.shape, n_short, rng)

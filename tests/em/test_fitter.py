@@ -11,6 +11,7 @@ from references import acidity, faithful, galaxies, geyser, penguins
 from mixtures.em.climb import climb_all
 from mixtures.em.fitter import EM
 from mixtures.em.modes import SliverRule
+from mixtures.em.search import Search
 from mixtures.em.starts import Start
 from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood, responsibilities
@@ -314,6 +315,20 @@ def test_a_start_on_a_saddle_is_not_converged():
     fit = EM(start=saddle).fit(MixtureSpec(2), x, 1)
     assert fit.status == "not_converged"
     assert not fit.details.certificate.is_negative_definite
+
+
+@pytest.mark.parametrize("seed", [1468, 3575, 4123, 4361])
+def test_runs_that_end_in_a_single_observation_crowd_out_no_sound_mode(monkeypatch, seed):
+    """After few steps they are the likelier ones, so that none of the others went on."""
+    x = simulate(NormalMixture.univariate([0.55, 0.45], [3.7, 4.664], [0.2116, 0.253]), 100, rng=seed).x
+    assert EM().fit(MixtureSpec(2), x, 0).status == "converged"
+    shortlist = Search.shortlist
+
+    def never_thorough(self, n_kept, rng, **_):
+        return shortlist(self, n_kept, rng)
+
+    monkeypatch.setattr(Search, "shortlist", never_thorough)
+    assert {EM().fit(MixtureSpec(2), x, start).status for start in range(20)} & {"spurious", "degenerate"}
 
 
 def test_where_every_start_collapses_the_fit_is_degenerate():

@@ -1,6 +1,5 @@
 """The compiled pass against the definition: extreme offsets, scales, weights and separations included."""
 
-
 import numba
 import numpy as np
 import pytest
