@@ -62,9 +62,10 @@ class MixtureDraws:
 
     def reordered(self, permutations: Integers) -> Self:
         """Return each draw with its components in the order of its own permutation, (..., k)."""
-        return type(self)(
-            *(np.take_along_axis(values, permutations, axis=-1) for values in self.__getstate__())
-        )
+        own = np.arange(self.weights[..., 0].size).reshape(self.shape)
+        places = np.moveaxis(permutations, -1, 0) * own.size + own
+        taken = (np.moveaxis(values, -1, 0).take(places) for values in self.__getstate__())
+        return type(self)(*(np.moveaxis(values, 0, -1) for values in taken))
 
 
 def _component_by_component(values: Array) -> Array:
