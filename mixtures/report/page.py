@@ -64,6 +64,9 @@ def render_study(store: Store) -> str:
             failures=views.failing_statuses(summary),
             messages=views.messages(gallery.tables),
             difficulties=[views.difficulty(summary, condition) for condition in summary.study.conditions],
+            has_badly_wrong=any(
+                one.measures["badly_wrong"].n for one in summary.fits if "badly_wrong" in one.measures
+            ),
             has_intervals=any("coverage" in one.measures for one in summary.parameters),
             pictures=_pictures(gallery),
             study_text=read_text(store.folder / "study.toml"),

@@ -14,7 +14,7 @@ from mixtures.comparison.performance import Measure
 from mixtures.model.fit import Parameters, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import numbers
-from mixtures.study.claim import PAIR_MEASURES, PARAMETER_PAIR_MEASURES, Claim
+from mixtures.study.claim import LOWER_LIKELIHOOD, PAIR_MEASURES, PARAMETER_PAIR_MEASURES, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
@@ -47,12 +47,14 @@ _MEASURES = {
     "calibration_error": "calibration error",
     "soft_coverage": "coverage of the oracle's soft assignments",
     "soft_interval_width": "width of the intervals of soft assignments",
+    "badly_wrong": "share of fits badly wrong",
     "failure_rate": "share of fits that did not converge",
     "seconds": "seconds of a fit",
     "uniformity": "smallest p-value of uniform ranks, Holm",
     "relative_precision": "relative precision, in per cent,",
     "soft_assignment_distance": "distance of the soft assignments",
     "hard_assignment_disagreement": "hard assignments that differ",
+    "lower_likelihood": "share of data sets with the lower likelihood",
 }
 _DIAGNOSTICS = {
     "newton_decrement": "Newton decrement",
@@ -312,7 +314,7 @@ def _say_measure(claim: Claim) -> str:
     measure = _MEASURES[claim.measure] + (f" of the {claim.parameter}" if claim.parameter else "")
     if claim.versus is None:
         return f"{measure}, {claim.method}"
-    if claim.measure in PARAMETER_PAIR_MEASURES:
+    if claim.measure in (*PARAMETER_PAIR_MEASURES, LOWER_LIKELIHOOD):
         return f"{measure}, {claim.method} against {claim.versus}"
     if claim.measure in PAIR_MEASURES:
         return f"{measure}, {claim.method} and {claim.versus}"

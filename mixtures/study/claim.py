@@ -21,6 +21,8 @@ PARAMETER_MEASURES = (
     "interval_width",
     "relative_precision",
 )
+#: Share of fits badly wrong; needs truths whose expected standard errors are known.
+BADLY_WRONG = "badly_wrong"
 FIT_MEASURES = (
     "hellinger",
     "kl",
@@ -32,12 +34,16 @@ FIT_MEASURES = (
     "calibration_error",
     "soft_coverage",
     "soft_interval_width",
+    BADLY_WRONG,
     "failure_rate",
     "seconds",
 )
 #: Measures of two methods, which always need `versus`: of their soft assignments, and of a parameter.
 PAIR_MEASURES = ("soft_assignment_distance", "hard_assignment_disagreement")
 PARAMETER_PAIR_MEASURES = ("relative_precision",)
+#: Share of data sets on which a method's likelihood is lower than the other's; needs `versus` too.
+LOWER_LIKELIHOOD = "lower_likelihood"
+_OF_TWO = (*PAIR_MEASURES, *PARAMETER_PAIR_MEASURES, LOWER_LIKELIHOOD)
 #: Smallest p-value of uniform ranks, Holm's over all quantities; needs truths from a prior, and draws.
 UNIFORMITY = "uniformity"
 #: Measures of intervals, which not every engine gives.
@@ -86,7 +92,7 @@ class Claim(StudyTable):
     @model_validator(mode="after")
     def _is_decidable(self) -> Self:
         needs_parameter = self.measure in PARAMETER_MEASURES
-        one_of("measure", self.measure, (*PARAMETER_MEASURES, *FIT_MEASURES, *PAIR_MEASURES, UNIFORMITY))
+        one_of("measure", self.measure, (*PARAMETER_MEASURES, *FIT_MEASURES, *_OF_TWO, UNIFORMITY))
         if needs_parameter != (self.parameter is not None):
             rule = "must be given" if needs_parameter else "must not be given"
             raise ValueError(f"parameter {rule} for the measure {self.measure}")
@@ -94,7 +100,7 @@ class Claim(StudyTable):
             one_of("parameter", self.parameter, PARAMETERS)
         elif self.component is not None:
             raise ValueError("component must not be given without a parameter")
-        is_of_pair = self.measure in (*PAIR_MEASURES, *PARAMETER_PAIR_MEASURES)
+        is_of_pair = self.measure in _OF_TWO
         if self.versus is not None and not is_of_pair:
             one_of("measure, with versus,", self.measure, DIFFERENCES)
         if is_of_pair and self.versus is None:

@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self, get_args
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mixtures.model.spec import Covariance, MixtureSpec
-from mixtures.study.claim import UNIFORMITY, Claim, StudyTable, one_of
+from mixtures.study.claim import BADLY_WRONG, UNIFORMITY, Claim, StudyTable, one_of
 from mixtures.study.conditions import Condition, Grid, Truth, distinct, key_of
 
 
@@ -115,11 +116,7 @@ class Study(StudyTable):
         if claim.versus == claim.method:
             raise ValueError(f"claim {claim.id!r}: versus must be another method; got {claim.versus!r}")
         for condition in self.conditions_of(claim):
-            if claim.measure == UNIFORMITY and condition.truth.prior is None:
-                raise ValueError(
-                    f"claim {claim.id!r}: measure {UNIFORMITY} needs truths drawn from a prior; "
-                    f"got {condition.truth.name!r}"
-                )
+            _check_truth(claim, condition)
         if (claim.component or 1) > self.components:
             raise ValueError(
                 f"claim {claim.id!r}: component must be at most {self.components}; got {claim.component}"
@@ -189,6 +186,18 @@ class Study(StudyTable):
     def read(cls, path: str | Path) -> Self:
         """Read a study file; ValueError, naming the file and key, where it cannot be read or is wrong."""
         return cls.from_toml(read_text(path), str(path))
+
+
+def _check_truth(claim: Claim, condition: Condition) -> None:
+    truth, where = condition.truth, f"claim {claim.id!r}: measure {claim.measure} needs"
+    if claim.measure == UNIFORMITY and truth.prior is None:
+        raise ValueError(f"{where} truths drawn from a prior; got {truth.name!r}")
+    if claim.measure != BADLY_WRONG:
+        return
+    if truth.prior is not None or truth.n_dims > 1:
+        raise ValueError(f"{where} univariate mixtures as truths; got {truth.name!r}")
+    if condition.spec.covariance == Covariance.TIED and np.ptp(truth.as_mixture().variances) > 0:
+        raise ValueError(f"{where} truths of equal variances where they are tied; got {truth.name!r}")
 
 
 def read_text(path: str | Path) -> str:

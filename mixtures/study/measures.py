@@ -13,6 +13,7 @@ from mixtures.comparison.performance import (
     Measure,
     mean,
     paired_difference,
+    paired_proportions,
     proportion,
 )
 from mixtures.comparison.reliability import ReliabilityBin
@@ -24,10 +25,11 @@ from mixtures.comparison.replicates import (
 )
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
-from mixtures.study.claim import FIT_MEASURES, PAIR_MEASURES, PARAMETER_PAIR_MEASURES
+from mixtures.study.claim import BADLY_WRONG, FIT_MEASURES, PAIR_MEASURES, PARAMETER_PAIR_MEASURES
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study
 from mixtures.study.replicate import ORACLE
+from mixtures.study.shares import lower_likelihood
 from mixtures.study.tables import Tables
 
 if TYPE_CHECKING:
@@ -114,15 +116,17 @@ class FitSummary:
 class PairSummary:
     """Two methods on the same data: distance of their soft assignments, and paired differences.
 
-    Differences are `method` minus `versus`; those in bias, MSE and coverage have the key (measure, parameter,
-    component, axis). The relative precision is that of `method` against `versus`, by (parameter,
-    component, axis).
+    `lower_likelihood` holds, by the name of either method, the share of data sets on which its likelihood
+    is the lower. Differences are `method` minus `versus`; those in bias, MSE and coverage have the key
+    (measure, parameter, component, axis). The relative precision is that of `method` against `versus`,
+    by (parameter, component, axis).
     """
 
     condition: Condition
     method: str
     versus: str
     distances: dict[str, Measure]
+    lower_likelihood: dict[str, Measure]
     differences: dict[str, Measure]
     parameter_differences: dict[tuple[str, str, int, int], Measure]
     relative_precision: dict[tuple[str, int, int], Measure]
@@ -244,7 +248,9 @@ def _parts(method: Method, fits: pd.DataFrame, rows: Tables) -> tuple[pd.DataFra
 def _average(fits: pd.DataFrame, names: Iterable[str]) -> dict[str, Measure]:
     measures: dict[str, Measure] = {}
     for name in names:
-        if name in fits:
+        if name == BADLY_WRONG and name in fits:
+            measures[name] = proportion(fits[name])
+        elif name in fits:
             measures |= _with_finite(name, fits[name].to_numpy(dtype=float))
     return measures
 
@@ -277,6 +283,10 @@ def measure_pairs(
                 method,
                 versus,
                 {name: mean(own[name].to_numpy()) for name in PAIR_MEASURES},
+                {
+                    one: lower_likelihood(rows.fits, one, other)
+                    for one, other in ((method, versus), (versus, method))
+                },
                 _fit_differences(rows.fits, method, versus),
                 {
                     (name, *place): measures[name]
@@ -294,7 +304,9 @@ def _fit_differences(fits: pd.DataFrame, method: str, versus: str) -> dict[str, 
     a, b = a.loc[common], b.loc[common]
     differences: dict[str, Measure] = {}
     for name in FIT_MEASURES:
-        if name in fits:
+        if name == BADLY_WRONG and name in fits:
+            differences[name] = paired_proportions(a[name], b[name])
+        elif name in fits:
             x, y = a[name].to_numpy(dtype=float), b[name].to_numpy(dtype=float)
             with np.errstate(invalid="ignore"):  # of two infinite scores the difference is missing
                 differences[name] = paired_difference(x, y)

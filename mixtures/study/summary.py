@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mixtures.comparison.performance import Measure, reversed_precision
-from mixtures.study.claim import PAIR_MEASURES, PARAMETER_PAIR_MEASURES, UNIFORMITY, Claim
+from mixtures.study.claim import LOWER_LIKELIHOOD, PAIR_MEASURES, PARAMETER_PAIR_MEASURES, UNIFORMITY, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
 from mixtures.study.measures import (
@@ -25,6 +25,7 @@ from mixtures.study.measures import (
     measure_parameters,
     summarise_diagnostics,
 )
+from mixtures.study.shares import mark_badly_wrong
 from mixtures.study.store import Store
 from mixtures.study.tables import Tables
 from mixtures.study.uniformity import (
@@ -89,7 +90,7 @@ def summarise(store: Store) -> Summary:
     summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [])
     ranks: list[RankSummary] = []
     for condition in study.conditions:
-        rows = tables.within(condition)
+        rows = mark_badly_wrong(condition, tables.within(condition))
         summary.accounts.extend(account_for(study, condition, method, rows) for method in study.method)
         summary.parameters.extend(measure_parameters(study, condition, rows, with_intervals))
         summary.fits.extend(measure_fits(study, condition, rows))
@@ -135,6 +136,8 @@ def _find_number(summary: Summary, claim: Claim, condition: Condition) -> Measur
         cell = next(c for c in summary.fits if c.condition == condition and c.method == claim.method)
         return cell.measures.get(claim.measure, _MISSING)
     pair, sign = _find_pair(summary, claim, condition)
+    if claim.measure == LOWER_LIKELIHOOD:
+        return pair.lower_likelihood[claim.method]
     if claim.measure in PAIR_MEASURES:
         return pair.distances[claim.measure]
     return _signed(sign, pair.differences.get(claim.measure, _MISSING))

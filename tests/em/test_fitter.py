@@ -9,10 +9,11 @@ from oracles import STRUCTURES, two_components
 from references import acidity, faithful, galaxies, geyser, penguins
 
 from mixtures.em.climb import climb_all
+from mixtures.em.coordinates import shape_of, to_mixture
 from mixtures.em.fitter import EM
 from mixtures.em.modes import SliverRule
 from mixtures.em.search import Search
-from mixtures.em.starts import Start
+from mixtures.em.starts import Start, draw_start
 from mixtures.model.data import simulate
 from mixtures.model.density import log_likelihood, responsibilities
 from mixtures.model.labels import align
@@ -166,6 +167,21 @@ def test_every_kind_of_start_finds_the_faithful_mode(start):
     assert fit.details.n_starts == 6
     assert 1 <= fit.details.n_reached_best <= 6
     assert len(fit.details.log_likelihoods) == 6
+
+
+@pytest.mark.parametrize("kind", [Start.RANDOM_PARAMETERS, Start.RANDOM_RESPONSIBILITIES, Start.KMEANS])
+def test_one_start_of_one_kind_is_that_run_and_no_other(kind):
+    """The textbook's trace begins at the start drawn from the same stream; no short runs choose it."""
+    x, spec = galaxies()[:, None], MixtureSpec(3)
+    details = EM(start=kind, n_starts=1, acceleration="none").fit(spec, x, 7).details
+    assert (details.n_starts, details.n_short, len(details.log_likelihoods)) == (1, 0, 1)
+    z = (x - x.mean()) / x.std()
+    shape = shape_of(spec, 1)
+    drawn = to_mixture(draw_start(kind, z, shape, np.random.default_rng(7)), shape)
+    expected = log_likelihood(drawn, z) - len(x) * np.log(x.std())
+    assert details.trace[0] == pytest.approx(expected, rel=1e-10)
+    assert EM(start=kind, n_starts=1).fit(spec, x, 7).details.n_short == 0
+    assert EM(n_starts=6).fit(spec, x, 7).details.n_short > 0
 
 
 def test_there_are_at_most_ten_starts_by_default():

@@ -163,6 +163,28 @@ def test_intervals_of_soft_assignments_have_a_table_where_there_are_some(tmp_pat
     assert "share that hold the oracle’s, and width" not in page.text
 
 
+def test_fits_badly_wrong_have_a_table_where_that_is_defined(tmp_path, store, page):
+    def often_failed(replicate, method, rng):
+        return (
+            failed_fit(replicate, method, rng) if replicate.index < 2 else noisy_fit(replicate, method, rng)
+        )
+
+    failing = make_store(tmp_path / "failing", TWO, often_failed)
+    found = check_page(render_study(failing))
+    for one in summarise(failing).fits:
+        if one.method != "oracle":
+            measure = one.measures["badly_wrong"]
+            assert measure.value == 2 / measure.n
+            assert [one.method, str(measure.n), numbers.estimate(measure)] in found.rows
+    for pair in summarise(store).pairs:
+        lower = pair.lower_likelihood["NUTS"]
+        cells = [pair.condition.name, "NUTS against EM", str(lower.n), numbers.estimate(lower)]
+        assert cells in page.rows
+    assert "Fits badly wrong" in page.text
+    for name, text in (("drawn", PRIOR), ("plane", PLANE)):
+        assert "Fits badly wrong" not in check_page(render_study(make_store(tmp_path / name, text))).text
+
+
 def test_calibration_stands_in_numbers_too(store, page):
     for curve in summarise(store).calibration:
         for one in curve.bins:

@@ -238,6 +238,10 @@ CLAIMS = {
         claim(measure="relative_precision", between=None, above=0.0),
         "claim[1]: versus must be given for the measure relative_precision",
     ),
+    "likelihoods of one method": (
+        claim(measure="lower_likelihood", parameter=None, between=None, below=0.1),
+        "claim[1]: versus must be given for the measure lower_likelihood",
+    ),
     "precision of no parameter": (
         claim(measure="relative_precision", parameter=None, versus="B", between=None, above=0.0),
         "claim[1]: parameter must be given for the measure relative_precision",
