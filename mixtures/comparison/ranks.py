@@ -1,9 +1,10 @@
 """Ranks of a true mixture among the posterior draws of a fit, by one label rule for both.
 
 The quantities that are ranked are functions of parameter and data. Each is computed by the same function
-for the truth and for every draw, with components in the order of their means. So the order in which an
-engine returned them plays no part, nor does any relabelling that looked at the draws, and nothing is
-aligned to the truth: the truth would then be ranked by a rule that draws of the posterior do not follow.
+for the truth and for every draw, with components in the order of their means, or of a reference that is
+computed from the data alone. So the order in which an engine returned them plays no part, nor does any
+relabelling that looked at the draws, and nothing is aligned to the truth: the truth would then be ranked
+by a rule that draws of the posterior do not follow.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.comparison.calibration import ranks_among, thinned_places
+from mixtures.comparison.label_rules import LabelRule, component_order, reference_by
 from mixtures.model.arrays import Array, Integers, freeze_arrays, restore_frozen
 from mixtures.model.density import log_density, log_likelihood
 from mixtures.model.fit import Draws, Fit
@@ -56,13 +58,16 @@ class Ranking:
     __setstate__ = restore_frozen
 
 
-def quantities(mixture: NormalMixture, x: Array, points: Array) -> dict[str, float]:
+def quantities(
+    mixture: NormalMixture, x: Array, points: Array, reference: NormalMixture | None = None
+) -> dict[str, float]:
     """Quantities of a univariate mixture that are ranked, by name.
 
-    Weights, means and log variances of the components in the order of their means (of k weights the
-    first k - 1, which determine the last); then what no order can change: the log-likelihood, mean and
-    log variance of the whole mixture, and its log density at some points. Logarithms change no rank, but
-    leave means and standard deviations of the draws a meaning where variances have heavy tails.
+    Weights, means and log variances of the components in the order of the reference's, or without one in
+    that of their means (of k weights the first k - 1, which determine the last); then what no order can
+    change: the log-likelihood, mean and log variance of the whole mixture, and its log density at some
+    points. Logarithms change no rank, but leave means and standard deviations of the draws a meaning where
+    variances have heavy tails.
 
     Parameters
     ----------
@@ -71,8 +76,10 @@ def quantities(mixture: NormalMixture, x: Array, points: Array) -> dict[str, flo
     x : (n, 1) array
         Observations.
     points : (m,) array
+    reference : NormalMixture, optional
+        A function of the data alone, such as `reference_of` them.
     """
-    order = mixture.means[:, 0].argsort(kind="stable")
+    order = component_order(mixture, reference)
     own = {
         "weight": mixture.weights[order[:-1]],
         "mean": mixture.means[order, 0],
@@ -105,6 +112,7 @@ def rank_fit(
     points: Array,
     rng: np.random.Generator,
     n_draws: int = N_DRAWS,
+    label_rule: LabelRule | str = LabelRule.ORDERING,
 ) -> Ranking:
     """Rank a truth among the draws of a fit, equally thinned.
 
@@ -123,12 +131,14 @@ def rank_fit(
         Decides between ties.
     n_draws : int
         Draws to thin to, L: the same for all data sets whose ranks are put together.
+    label_rule : LabelRule or str
+        By which the components of the truth and of every draw are put in order.
 
     Raises
     ------
     ValueError
-        If the fit has no draws, they are worth fewer than `n_draws` independent ones, one is NaN, or
-        the mixtures are not univariate with as many components.
+        If the fit has no draws, they are worth fewer than `n_draws` independent ones, one is NaN, the
+        mixtures are not univariate with as many components, there is no such rule, or no reference.
     """
     if fit.draws is None:
         raise ValueError(f"a fit must have posterior draws to be ranked; got none from {fit.method}")
@@ -143,8 +153,10 @@ def rank_fit(
             f"draws must be worth at least {n_draws} independent ones to be ranked; got {worth:.0f}"
         )
     places = thinned_places(fit.draws.weights[..., 0].size, n_draws)
-    of_truth = quantities(truth, x, points)
-    drawn = np.array([[*quantities(one, x, points).values()] for one in _mixtures(fit.draws, places)])
+    reference = reference_by(label_rule, x, truth.n_components)
+    of_truth = quantities(truth, x, points, reference)
+    mixtures = _mixtures(fit.draws, places)
+    drawn = np.array([[*quantities(one, x, points, reference).values()] for one in mixtures])
     true = np.array([*of_truth.values()])
     ranks = ranks_among(true, drawn, rng)
     with np.errstate(invalid="ignore"):  # a log density may be minus infinity

@@ -11,7 +11,7 @@ from mixtures.study.design import Study
 def list_changes(earlier: Study, study: Study) -> list[str]:
     """Say what of an earlier study a later one changed; additions, titles and aims are no change."""
     changes = []
-    for key in ("name", "seed", "components", "covariance"):
+    for key in ("name", "seed", "components", "covariance", "label_rule"):
         before, after = getattr(earlier, key), getattr(study, key)
         if before != after:
             changes.append(f"{key} was {before!r} and is {after!r}")
@@ -40,7 +40,7 @@ def list_tampering(study: Study, manifest: dict[str, Any], *, may_grow: bool = F
     """
     changes = []
     if manifest.get("content") not in (None, key_of(study.content())):
-        changes.append("name, seed, components or covariance is not what was run")
+        changes.append("name, seed, components, covariance or label_rule is not what was run")
     claims, noted = {claim.id: claim for claim in study.claim}, manifest["claims"]
     changes += [f"claim {name!r} is gone" for name in noted if name not in claims]
     for name, claim in claims.items():

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from mixtures.comparison.label_rules import LabelRule
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.model.spec import MixtureSpec
@@ -92,12 +93,15 @@ class Condition:
         The model that is fitted.
     key : str
         Hash of everything that determines the condition's data and model.
+    label_rule : LabelRule
+        By which truths from a prior are ranked.
     """
 
     truth: Truth
     n: int
     spec: MixtureSpec
     key: str
+    label_rule: LabelRule
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Self, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mixtures.comparison.label_rules import LabelRule
 from mixtures.model.spec import Covariance, MixtureSpec
 from mixtures.study.claim import BADLY_WRONG, UNIFORMITY, Claim, StudyTable, one_of
 from mixtures.study.conditions import Condition, Grid, Truth, distinct, key_of
@@ -60,6 +61,8 @@ class Study(StudyTable):
     components : int
         Number of components k that is fitted.
     covariance : Covariance
+    label_rule : LabelRule
+        By which components are put in order where truths from a prior are ranked.
     replicates : int
         Data sets for each condition; a method may ask for fewer or more.
     grid : Grid
@@ -73,6 +76,7 @@ class Study(StudyTable):
     seed: int = Field(ge=0)
     components: int = Field(ge=1)
     covariance: str = Covariance.FULL.value
+    label_rule: str = LabelRule.ORDERING.value
     replicates: int = Field(ge=1)
     grid: Grid
     method: list[Method] = Field(min_length=1)
@@ -84,6 +88,12 @@ class Study(StudyTable):
         one_of("covariance", covariance, tuple(Covariance))
         return covariance
 
+    @field_validator("label_rule")
+    @classmethod
+    def _is_label_rule(cls, label_rule: str) -> str:
+        one_of("label_rule", label_rule, tuple(LabelRule))
+        return label_rule
+
     @field_validator("method")
     @classmethod
     def _have_names(cls, method: list[Method]) -> list[Method]:
@@ -94,6 +104,10 @@ class Study(StudyTable):
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         distinct("claim", self.claim, "id")
+        if self.label_rule != LabelRule.ORDERING and all(one.prior is None for one in self.grid.truth):
+            raise ValueError(
+                f"label_rule must be left out where no truth is drawn from a prior; got {self.label_rule!r}"
+            )
         for truth in self.grid.truth:
             k = truth.as_mixture().n_components if truth.prior is None else truth.as_prior().n_components
             if k not in (None, self.components):
@@ -125,6 +139,8 @@ class Study(StudyTable):
     def content(self) -> dict[str, Any]:
         """What every result depends on, and what may not change."""
         kept = self.model_dump(include={"name", "components", "covariance"})
+        if self.label_rule != LabelRule.ORDERING:  # so that results from before there was a choice stay valid
+            kept["label_rule"] = self.label_rule
         return kept | {"seed": str(self.seed)}  # whose every digit counts
 
     @property
@@ -144,7 +160,7 @@ class Study(StudyTable):
             "components": self.components,
             "covariance": self.covariance,
         }
-        return Condition(truth, n, self.spec, key_of(content))
+        return Condition(truth, n, self.spec, key_of(content), LabelRule(self.label_rule))
 
     def replicates_of(self, method: Method, most: int | None = None) -> int:
         """Number of replicates of a method, `most` at most."""

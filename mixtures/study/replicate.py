@@ -177,9 +177,11 @@ def _rank(rows: Rows, key: str, replicate: Replicate, fit: Fit) -> Fit:
         return fit
     condition = replicate.condition
     rng = stream(replicate.seed, condition.key, replicate.index, f"ranks/{key}")
-    points = points_of(condition.truth.as_prior())
+    points, label_rule = points_of(condition.truth.as_prior()), condition.label_rule
     try:
-        ranking = rank_fit(replicate.truth, replicate.dataset.x, fit, points=points, rng=rng)
+        ranking = rank_fit(
+            replicate.truth, replicate.dataset.x, fit, points=points, rng=rng, label_rule=label_rule
+        )
     except Exception as error:  # noqa: BLE001  the fit stands, whatever its draws are
         return replace(fit, warnings=(*fit.warnings, f"not ranked: {error}"))
     columns = (part.tolist() for part in (ranking.ranks, ranking.truth, ranking.mean, ranking.sd))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mixtures.comparison.calibration import holm, ranks_among, simultaneous_band, uniformity
+from mixtures.comparison.label_rules import component_order, reference_of
 from mixtures.comparison.ranks import LOG_LIKELIHOOD, N_DRAWS, points_of, quantities, rank_fit
 from mixtures.model.data import simulate
 from mixtures.model.density import log_density, log_likelihood
@@ -129,18 +130,32 @@ class Enumerated:
         values[:, self.names.index(LOG_LIKELIHOOD)] = self.log_likelihoods(x)
         return values
 
-    def ranks(self, n_sets, seed, *, prior=PRIOR, spoil=None):
+    def assigned(self, places, values, reference):
+        """Quantities of some atoms, with components in the order of a reference's, not in that of means."""
+        orders = np.array([component_order(self.atoms[i], reference) for i in places])
+        is_swapped = np.take_along_axis(self.means[places], orders, axis=1) @ [1, -1] > 0
+        changed = values[places]
+        one, *others = (self.names.index(name) for name in ("weight 1", "mean 1", "log variance 1"))
+        changed[is_swapped, one] = 1 - changed[is_swapped, one]
+        for j in others:
+            changed[is_swapped, j : j + 2] = changed[is_swapped, j : j + 2][:, ::-1]
+        return changed
+
+    def ranks(self, n_sets, seed, *, prior=PRIOR, spoil=None, by_reference=False):
         """Ranks (n_sets, q) of truths under a fit prior, with draws that `spoil(draws)` may change."""
         rng = np.random.default_rng(seed)
         tilt = np.array([prior.log_density(one) - PRIOR.log_density(one) for one in self.atoms])
         found = []
         for _ in range(n_sets):
             i = rng.integers(N_ATOMS)
-            values = self.at(simulate(self.atoms[i], N, rng).x)
+            x = simulate(self.atoms[i], N, rng).x
+            values = self.at(x)
             logs = values[:, self.names.index(LOG_LIKELIHOOD)] + tilt
             weights = np.exp(logs - logs.max())
-            draws = values[rng.choice(N_ATOMS, N_DRAWS, p=weights / weights.sum())]
-            found.append(ranks_among(values[i], draws if spoil is None else spoil(draws), rng))
+            places = np.append(i, rng.choice(N_ATOMS, N_DRAWS, p=weights / weights.sum()))
+            ordered = self.assigned(places, values, reference_of(x, 2)) if by_reference else values[places]
+            true, draws = ordered[0], ordered[1:]
+            found.append(ranks_among(true, draws if spoil is None else spoil(draws), rng))
         return np.array(found)
 
 
@@ -164,6 +179,17 @@ def test_the_enumerated_likelihood_is_the_definition(exact, rng):
 def test_an_exact_posterior_is_calibrated(exact):
     """1,000 data sets, 11 quantities, errs in 1% of seeds."""
     assert p_values(exact.ranks(1000, seed=1)).min() > 0.01
+
+
+def test_assigned_to_a_reference_it_is_calibrated_too(exact):
+    """As above. The rule is another one: of the draws of a data set it orders some otherwise than means."""
+    rng = np.random.default_rng(9)
+    x = simulate(exact.atoms[0], N, rng).x
+    values, reference, places = exact.at(x), reference_of(x, 2), rng.integers(N_ATOMS, size=20)
+    for place, row in zip(places, exact.assigned(places, values, reference), strict=True):
+        assert row == pytest.approx(list(quantities(exact.atoms[place], x, POINTS, reference).values()))
+    assert (exact.assigned(places, values, reference) != values[places]).any()
+    assert p_values(exact.ranks(1000, seed=8, by_reference=True)).min() > 0.01
 
 
 def test_a_prior_half_as_wide_is_found(exact):

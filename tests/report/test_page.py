@@ -299,6 +299,7 @@ def test_ranks_have_their_tables_and_figures(tmp_path):
     page, summary = check_page(render_study(store)), summarise(store)
     assert ["only", "3", "2", "1", "2"] in page.rows  # attempted, ranked, not converged, and which
     assert "not ranked: draws must be worth at least 99 independent ones" in page.text
+    assert "Components are in the order of their means, in the truth as in every draw" in page.text
     assert "The prior of only is not the one that truths are drawn from" in page.text
     assert len(summary.ranks) == 4 + 5 + 5 + 6
     for one in summary.ranks:

@@ -93,6 +93,14 @@ TABLES = {
         {"covariance": "round"},
         "must be one of full, diagonal, spherical, tied; got 'round'",
     ),
+    "label rule unknown": (
+        {"label_rule": "truth", "grid": grid(PRIOR)},
+        "label_rule: label_rule must be one of ordering, reference; got 'truth'",
+    ),
+    "label rule without a prior": (
+        {"label_rule": "reference"},
+        "label_rule must be left out where no truth is drawn from a prior; got 'reference'",
+    ),
     "grid without truths": ({"grid": {"n": [40], "truth": []}}, "grid.truth: List should have at least 1"),
     "grid without n": ({"grid": grid(n=[])}, "grid.n: List should have at least 1"),
     "n below 2": (
@@ -337,7 +345,7 @@ SAME = {
         "grid": grid(dict(reversed(truth().items()))),
         "method": [{"engine": "halves", "name": "A"}],
     },
-    "a default written out": {"covariance": "full"},
+    "a default written out": {"covariance": "full", "label_rule": "ordering"},
 }
 
 
@@ -369,6 +377,18 @@ OTHER = {
 def test_a_changed_value_changes_the_condition(changes):
     assert not keys(**changes)[0] & keys()[0]
     assert keys(**changes)[1] == keys()[1]
+
+
+def test_the_label_rule_changes_the_study_and_none_of_its_data():
+    one, other = (design(grid=grid(PRIOR), label_rule=rule) for rule in ("ordering", "reference"))
+    assert [condition.key for condition in one.conditions] == [
+        condition.key for condition in other.conditions
+    ]
+    assert [condition.label_rule for condition in (*one.conditions, *other.conditions)] == [
+        "ordering",
+        "reference",
+    ]
+    assert one.content() == design(grid=grid(PRIOR)).content() != other.content()
 
 
 def test_the_number_of_components_changes_the_condition():

@@ -14,7 +14,7 @@ import pytest
 from mixtures.study.changes import list_changes
 from mixtures.study.rows import FitRow, PairRow, ParameterRow, Rows
 from mixtures.study.store import Part, Store
-from study.designs import CLOSE, claim, design, grid, text, truth
+from study.designs import CLOSE, PRIOR, claim, design, grid, text, truth
 
 
 def fit_row(replicate=0, **changes):
@@ -396,6 +396,13 @@ CHANGES = {
 }
 
 
+def test_another_label_rule_is_refused(tmp_path):
+    drawn = {"grid": grid(PRIOR)}
+    Store.prepare(tmp_path, text(**drawn))
+    with pytest.raises(ValueError, match="label_rule was 'ordering' and is 'reference'"):
+        Store.prepare(tmp_path, text(**drawn, label_rule="reference"))
+
+
 @pytest.mark.parametrize(("changes", "message"), CHANGES.values(), ids=CHANGES)
 def test_a_changed_value_is_refused_with_what_changed(tmp_path, changes, message):
     store = Store.prepare(tmp_path, text(**BEFORE))
@@ -468,9 +475,12 @@ def test_the_time_of_a_claim_is_kept(tmp_path):
 # A stored study that was edited by hand ---------------------------------------------------------
 
 TAMPERING = {
-    "seed": ({"seed": 12}, "name, seed, components or covariance is not what was run"),
-    "name": ({"name": "other"}, "name, seed, components or covariance is not what was run"),
-    "covariance": ({"covariance": "tied"}, "name, seed, components or covariance is not what was run"),
+    "seed": ({"seed": 12}, "name, seed, components, covariance or label_rule is not what was run"),
+    "name": ({"name": "other"}, "name, seed, components, covariance or label_rule is not what was run"),
+    "covariance": (
+        {"covariance": "tied"},
+        "name, seed, components, covariance or label_rule is not what was run",
+    ),
     "bound": ({"claim": [claim(between=[-0.6, 0.5])]}, "claim 'means' is not what was claimed"),
     "claim's place": ({"claim": [claim(n=[40])]}, "claim 'means' is not what was claimed"),
     "claim gone": ({"claim": None}, "claim 'means' is gone"),

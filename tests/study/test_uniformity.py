@@ -7,7 +7,9 @@ import pytest
 
 from mixtures.comparison.calibration import holm, uniformity
 from mixtures.comparison.ranks import N_DRAWS, points_of, rank_fit
-from mixtures.model.fit import Status
+from mixtures.model.density import log_responsibilities
+from mixtures.model.fit import Draws, Fit, Status
+from mixtures.study.claim import PARAMETERS
 from mixtures.study.methods import build
 from mixtures.study.replicate import Attempt, attempt, generate, record
 from mixtures.study.rows import Rows
@@ -80,6 +82,33 @@ def test_the_rows_are_the_ranks_of_the_fit():
         (condition.key, 3, method.key, N_DRAWS)
     }
     assert rows.fits[0].warnings == ""
+
+
+def test_the_label_rule_of_the_study_is_that_of_its_ranks(rng):
+    of_both = [
+        design(grid=grid({"name": "drawn", "prior": PRIOR}, n=(15,)), label_rule=rule)
+        for rule in ("ordering", "reference")
+    ]
+    ranks = []
+    for study in of_both:
+        (condition,), rows = study.conditions, Rows.empty()
+        replicate = generate(study.seed, condition, 0)
+        drawn = [condition.truth.as_prior().sample(2, seed) for seed in range(N_DRAWS)]
+        draws = Draws(*(np.array([[getattr(one, part) for one in drawn]]) for part in PARAMETERS))
+        soft = log_responsibilities(drawn[0], replicate.dataset.x)
+        fit = Fit("m", study.spec, Status.CONVERGED, drawn[0], soft, draws=draws)
+        record(rows, "m", replicate, Attempt(fit, 0.1))
+        expected = rank_fit(
+            replicate.truth,
+            replicate.dataset.x,
+            fit,
+            points=points_of(condition.truth.as_prior()),
+            rng=rng,
+            label_rule=study.label_rule,
+        )
+        ranks.append([row.rank for row in rows.ranks])
+        assert ranks[-1] == expected.ranks.tolist()  # without ties
+    assert ranks[0] != ranks[1]
 
 
 def test_only_draws_under_a_truth_from_a_prior_are_ranked():

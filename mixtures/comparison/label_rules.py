@@ -1,0 +1,90 @@
+"""In which order components are put, from one mixture and the data alone: for a truth as for a draw."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+
+from mixtures.model.arrays import Array, Integers, as_count
+from mixtures.model.labels import align
+from mixtures.model.mixture import NormalMixture
+
+
+class LabelRule(StrEnum):
+    """How the components of a mixture are put in order, given the data and nothing else.
+
+    `ORDERING` sorts by means; `REFERENCE` assigns components to those of `reference_of` the data, by the
+    rule of `mixtures.align`.
+    """
+
+    ORDERING = "ordering"
+    REFERENCE = "reference"
+
+
+def component_order(mixture: NormalMixture, reference: NormalMixture | None = None) -> Integers:
+    """Order of a mixture's components, (k,): a reference's, or without one that of their first means."""
+    if reference is None:
+        return mixture.means[:, 0].argsort(kind="stable")
+    return align(reference, mixture).permutation
+
+
+def reference_by(label_rule: LabelRule | str, x: Array, n_components: int) -> NormalMixture | None:
+    """Return the reference that a rule assigns components to, if it has one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rule, or no reference of these data.
+    """
+    if label_rule not in set(LabelRule):
+        raise ValueError(f"label_rule must be one of {', '.join(LabelRule)}; got {label_rule!r}")
+    return reference_of(x, n_components) if label_rule == LabelRule.REFERENCE else None
+
+
+def reference_of(x: Array, n_components: int) -> NormalMixture:
+    """Mixture that univariate data alone determine, in the order of its means: their k-means.
+
+    Sorted data are cut into the k groups of least sum of squares, exactly. Components have the means and
+    shares of the groups, and one variance for all, that within them.
+
+    Parameters
+    ----------
+    x : (n, 1) array
+        Observations, in any order.
+    n_components : int
+
+    Raises
+    ------
+    ValueError
+        If there are not more distinct observations than components.
+    """
+    k, values = as_count("n_components", n_components), np.sort(x[:, 0])
+    n_distinct = len(np.unique(values))
+    if n_distinct <= k:
+        raise ValueError(
+            f"x must have more than {k} distinct values for a reference of {k} components; got {n_distinct}"
+        )
+    groups = np.split(values, _cuts(values - values.mean(), k))
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups) / len(values)
+    shares, means = [len(group) / len(values) for group in groups], [group.mean() for group in groups]
+    return NormalMixture.univariate(shares, means, np.full(k, within))
+
+
+def _cuts(values: Array, k: int) -> list[int]:
+    """Places at which sorted values (n,) are cut into k groups of least sum of squares (Fisher 1958)."""
+    n = len(values)
+    sums, squares = np.append(0.0, values.cumsum()), np.append(0.0, (values**2).cumsum())
+    starts = np.zeros((k, n + 1), dtype=np.int64)  # of the last of j + 1 groups that hold the first m values
+    costs = np.append(np.inf, squares[1:] - sums[1:] ** 2 / np.arange(1, n + 1))
+    for j in range(1, k):
+        fewer, costs = costs, np.full(n + 1, np.inf)
+        for m in range(j + 1, n + 1):
+            within = squares[m] - squares[j:m] - (sums[m] - sums[j:m]) ** 2 / (m - np.arange(j, m))
+            totals = fewer[j:m] + within
+            starts[j, m] = j + totals.argmin()
+            costs[m] = totals.min()
+    cuts = [n]
+    for j in range(k - 1, 0, -1):
+        cuts.append(int(starts[j, cuts[-1]]))
+    return cuts[:0:-1]
