@@ -1,28 +1,24 @@
 """The posterior against published draws."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from references import reference_file
 
 from mixtures.bayes.fitter import NUTS
 from mixtures.model.fit import Status
 from mixtures.model.prior import Dirichlet, HalfNormal, Normal, Prior
 from mixtures.model.spec import MixtureSpec
 
-SHARED = Path(os.environ.get("MIXTURES_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-GOLD = SHARED / "posteriordb"
 GOLD_DRAWS = 10_000  # posteriordb's reference posteriors hold ten thinned chains of 1,000
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not GOLD.is_dir(), reason=f"posteriordb's low_dim_gauss_mix must be in {GOLD}")
 def test_posteriordb_low_dim_gauss_mix():
     """False alarms: ten comparisons at four standard errors or more, under one in a thousand."""
-    x = json.loads((GOLD / "low_dim_gauss_mix.json").read_text())["y"]
-    gold = json.loads((GOLD / "low_dim_gauss_mix_reference_summary.json").read_text())
+    x = json.loads(reference_file("posteriordb/low_dim_gauss_mix.json").read_text())["y"]
+    gold = json.loads(reference_file("posteriordb/low_dim_gauss_mix_reference_summary.json").read_text())
     prior = Prior(Dirichlet([5, 5]), Normal(0, 2), HalfNormal(2), ordered=True)
     fit = NUTS(prior=prior, target_ess=4000).fit(MixtureSpec(2), x, rng=20)
     assert fit.status == Status.CONVERGED, fit.message
