@@ -93,7 +93,8 @@ def measure_performance(
     table : DataFrame or mapping of str to (r,) array
         Columns: `estimate`, missing where there is none; `truth`, unless it is a constant; and, where
         there are any, `standard_error`, `lower` and `upper` (ends of an interval), `method`, and
-        `replicate`, by which methods are paired.
+        `replicate`, by which methods are paired, and which may not come twice for a method in a group:
+        a parameter or condition is then missing in `by`.
     truth : float, optional
         The truth, where every row has the same.
     by : sequence of str
@@ -133,8 +134,10 @@ def measure_performance(
     request = _Request(list(by), versus, theory, level, dict(wanted or {}))
     request.check()
     frame = _checked(table, truth, request.by)
+    if "replicate" in frame:
+        _check_replicates(frame, request.by)
     if versus is not None:
-        _check_pairs(frame, request.by, versus)
+        _check_pairs(frame, versus)
     return _measured(frame, request)
 
 
@@ -236,10 +239,16 @@ def _require(given: pd.DataFrame, name: str, is_right: pd.Series[bool], rule: st
         raise ValueError(f"{name} must {rule}; got {given[name].iloc[row]} in row {row}")
 
 
-def _check_pairs(frame: pd.DataFrame, by: list[str], versus: Hashable) -> None:
+def _check_replicates(frame: pd.DataFrame, by: list[str]) -> None:
+    """Raise a ValueError where rows that are not replicates of one another would be pooled."""
+    _require(frame, "replicate", frame["replicate"].notna(), "not be missing")
+    is_repeated = frame.duplicated([*by, "method", "replicate"])
+    rule = "name a row of its method once in each group (name in by whatever else tells rows apart)"
+    _require(frame, "replicate", ~is_repeated, rule)
+
+
+def _check_pairs(frame: pd.DataFrame, versus: Hashable) -> None:
     if versus not in set(frame["method"]):
         raise ValueError(f"versus must be one of the table's methods; got {versus!r}")
     if "replicate" not in frame:
         raise ValueError("table must have a column replicate, by which methods are paired")
-    is_repeated = frame.duplicated([*by, "method", "replicate"])
-    _require(frame, "replicate", ~is_repeated, "name a row of its method once in each group")

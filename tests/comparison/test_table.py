@@ -150,6 +150,13 @@ def test_groups_are_measured_by_themselves():
         assert set(rows.loc[rows["setting"] == name, "n"]) == set(one["n"])
 
 
+def test_parameters_are_not_pooled_where_by_is_forgotten():
+    table = pd.concat([made().assign(parameter="w"), made(seed=2).assign(parameter="mu")])
+    with pytest.raises(ValueError, match=r"replicate must name .* \(name in by .*\); got 0 in row 120"):
+        measure_performance(table, truth=TRUTH)
+    assert set(measure_performance(table, truth=TRUTH, by=["parameter"])["parameter"]) == {"w", "mu"}
+
+
 def test_a_mapping_of_arrays_will_do():
     rng = np.random.default_rng(3)
     estimates, truths = rng.normal(size=30), rng.normal(size=30)
@@ -273,7 +280,10 @@ WRONG = {
         GOOD | {"method": ["A", "B"]}, {"versus": "A"}, "table must have a column replicate"
     ),
     "a replicate twice": (
-        PAIRED | {"method": ["A", "A"]}, {"versus": "A"}, "replicate must name .* once .*; got 1 in row 1"
+        PAIRED | {"method": ["A", "A"]}, {}, "replicate must name .* once .*; got 1 in row 1"
+    ),
+    "a missing replicate": (
+        PAIRED | {"replicate": [1.0, math.nan]}, {"versus": "A"}, "replicate must not be missing; .* in row 1"
     ),
 }  # fmt: skip
 
