@@ -13,6 +13,7 @@ from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.arrays import Array, Integers
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
+from mixtures.report.canvas import to_svg, width_of
 from mixtures.study.claim import PARAMETERS
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
@@ -273,4 +274,4 @@ def _marginal(rows: pd.DataFrame, column: str) -> NormalMixture:
 
 def picture(figure: Any, name: str, caption: str) -> Picture:
     """Put a figure in the form that a page takes; `name` is unique in the page."""
-    return Picture(Markup(figures.to_svg(figure, name, caption)), caption, round(figures.width_of(figure)))
+    return Picture(Markup(to_svg(figure, name, caption)), caption, round(width_of(figure)))

@@ -8,6 +8,7 @@ from mixtures.comparison.performance import Measure
 from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
+from mixtures.report.canvas import to_svg
 
 BIN = ReliabilityBin(6, 4, 0.55, Measure(0.5, np.nan, 1), 0.15, 0.85)
 MIXTURE = NormalMixture.univariate([0.5, 0.5], [0.0, 3.0], [1.0, 1.0])
@@ -38,7 +39,7 @@ def drawn(rng, n=50):
 
 @pytest.mark.parametrize("name", list(drawn(np.random.default_rng(1))))
 def test_figures_are_elements_of_a_page(name):
-    svg = [figures.to_svg(drawn(np.random.default_rng(1))[name], name, 'says "what" & why') for _ in range(2)]
+    svg = [to_svg(drawn(np.random.default_rng(1))[name], name, 'says "what" & why') for _ in range(2)]
     assert svg[0] == svg[1]
     assert svg[0].startswith('<svg role="img" aria-label="says &quot;what&quot; &amp; why" viewBox="0 0')
     assert "http" not in svg[0]
@@ -46,22 +47,20 @@ def test_figures_are_elements_of_a_page(name):
 
 
 def test_many_points_are_drawn_as_pixels(rng):
-    few, many = (figures.to_svg(drawn(rng, n)["against_truth"], "a", "b") for n in (100, 5000))
+    few, many = (to_svg(drawn(rng, n)["against_truth"], "a", "b") for n in (100, 5000))
     assert "<image" not in few
     assert "<image" in many
     assert len(many) < 100_000
 
 
 def test_labels_keep_their_digits(rng):
-    svg = figures.to_svg(figures.densities(rng.normal(0, 1000, 50), {}, None, "x"), "a", "b")
+    svg = to_svg(figures.densities(rng.normal(0, 1000, 50), {}, None, "x"), "a", "b")
     assert "0.0001" in svg
     assert re.search(r'd="[^"]*\.\d{3}', svg) is None
 
 
 def test_names_are_text_and_not_mathematics(rng):
-    svg = figures.to_svg(
-        figures.densities(rng.normal(size=9), {"$x_1$ <b>": MIXTURE}, None, "a $ b"), "a", "b"
-    )
+    svg = to_svg(figures.densities(rng.normal(size=9), {"$x_1$ <b>": MIXTURE}, None, "a $ b"), "a", "b")
     assert "$x_1$ &lt;b&gt;" in svg
 
 
@@ -70,7 +69,7 @@ def test_names_are_text_and_not_mathematics(rng):
 )
 def test_logarithmic_axes_are_labelled_in_plain_numbers(gaps):
     """However few powers of ten they span: matplotlib labels what lies between them by formulas."""
-    svg = figures.to_svg(figures.convergence(-np.asarray(gaps)), "trace", "A trace.")
+    svg = to_svg(figures.convergence(-np.asarray(gaps)), "trace", "A trace.")
     assert "mathdefault" not in svg
     if len(gaps) > 2:
         assert len(re.findall(r"<text[^>]*>[0-9.e−-]+</text>", svg)) > 5
