@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from mixtures.bayes.permutations import reorder
 from mixtures.bayes.relabel import Relabel, Relabelling, relabel
+from mixtures.model.arrays import Integers
 from mixtures.model.fit import Draws
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def relabel_datatree(
     means: str = "means",
     sds: str = "sds",
     component_dim: str | Sequence[str] = "component",
+    labels: str | Sequence[str] = (),
     x: ArrayLike | None = None,
     start: Relabel | str = Relabel.NONE,
 ) -> xr.DataTree:
@@ -46,6 +49,9 @@ def relabel_datatree(
     component_dim : str or sequence of str
         Dimension of the components, or all dimensions that are, such as ``("w_dim_0", "mu_dim_0")``
         of a model without named ones.
+    labels : str or sequence of str
+        Variables whose values are components, from 0 to k - 1, such as sampled allocations: each value
+        follows its component to its new place.
     x : (n,) or (n, d) array_like, optional
         Observations, for the methods that need them.
     start : Relabel or str
@@ -54,18 +60,27 @@ def relabel_datatree(
     Returns
     -------
     xarray.DataTree
-        The tree with every variable of the posterior that has the components' dimension reordered,
-        and a group `relabelling`: `permutation`, `cost` and `gap` of each draw, the report in its
-        attributes.
+        The tree with every variable of the posterior that has the components' dimension reordered, and
+        labels renamed; other groups are left as they were. A group `relabelling` has `permutation`,
+        `cost` and `gap` of each draw, the report in its attributes.
+
+    Warns
+    -----
+    UserWarning
+        If draws were reordered, and a variable without the components' dimension has whole numbers from
+        0 to k - 1 that may name components, and is not among the labels.
 
     Raises
     ------
+    TypeError
+        If labels are not whole numbers.
     ValueError
-        If a group, variable or dimension is missing, or as of `mixtures.relabel`.
+        If a group, variable or dimension is missing, labels name no components, or as of
+        `mixtures.relabel`.
     """
     draws = draws_of(tree, weights=weights, means=means, sds=sds, component_dim=component_dim)
     relabelling = relabel(draws, method, x=x, start=start)
-    return reorder_datatree(tree, relabelling, component_dim=component_dim)
+    return _reordered_tree(tree, relabelling, _as_names(component_dim), _as_names(labels))
 
 
 def draws_of(
@@ -79,7 +94,7 @@ def draws_of(
     """Return the mixture's parameters in a posterior as plain arrays; arguments as above."""
     import xarray as xr
 
-    posterior, dims = _posterior(tree), _as_dims(component_dim)
+    posterior, dims = _posterior(tree), _as_names(component_dim)
     w, mu, sd = (_on_one_dim(posterior, name, dims) for name in (weights, means, sds))
     for name, values in {weights: w, means: mu}.items():
         if "component" not in values.dims:
@@ -96,18 +111,31 @@ def draws_of(
 
 
 def reorder_datatree(
-    tree: xr.DataTree, relabelling: Relabelling, *, component_dim: str | Sequence[str] = "component"
+    tree: xr.DataTree,
+    relabelling: Relabelling,
+    *,
+    component_dim: str | Sequence[str] = "component",
+    labels: str | Sequence[str] = (),
 ) -> xr.DataTree:
     """Return a tree whose posterior is in the order of a relabelling; arguments and result as above."""
+    return _reordered_tree(tree, relabelling, _as_names(component_dim), _as_names(labels))
+
+
+def _reordered_tree(
+    tree: xr.DataTree, relabelling: Relabelling, dims: tuple[str, ...], labels: tuple[str, ...]
+) -> xr.DataTree:
     import xarray as xr
 
-    posterior, dims = _posterior(tree), _as_dims(component_dim)
-    named = {
+    posterior = _posterior(tree)
+    by_component = {
         str(name): _reordered(values, relabelling, dim)
         for name, values in posterior.data_vars.items()
         for dim in [_component_dim(values, dims)]
         if dim is not None and {*_DRAWS} <= {*values.dims}
     }
+    posterior = posterior.assign(by_component)
+    posterior = posterior.assign({name: _renamed(_variable(posterior, name), relabelling) for name in labels})
+    _warn_of_labels(posterior.drop_vars({*by_component, *labels}), relabelling)
     report = xr.Dataset(
         {
             "permutation": ((*_DRAWS, "component"), relabelling.permutations),
@@ -118,7 +146,7 @@ def reorder_datatree(
         attrs={"method": str(relabelling.method)} | {d.name: d.value for d in relabelling.summary()},
     )
     result = tree.copy()
-    result["posterior"].dataset = posterior.assign(named)
+    result["posterior"].dataset = posterior
     result["relabelling"] = xr.DataTree(dataset=report)
     return result
 
@@ -129,8 +157,17 @@ def _posterior(tree: xr.DataTree) -> xr.Dataset:
     return tree["posterior"].to_dataset()
 
 
-def _as_dims(component_dim: str | Sequence[str]) -> tuple[str, ...]:
-    return (component_dim,) if isinstance(component_dim, str) else tuple(component_dim)
+def _as_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _variable(posterior: xr.Dataset, name: str) -> xr.DataArray:
+    if name not in posterior.data_vars:
+        raise ValueError(f"posterior must have {name!r}; got {', '.join(map(str, posterior.data_vars))}")
+    values = posterior[name]
+    if not {*_DRAWS} <= {*values.dims}:
+        raise ValueError(f"{name} must have the dimensions chain and draw; got {values.dims}")
+    return values
 
 
 def _component_dim(values: xr.DataArray, dims: tuple[str, ...]) -> str | None:
@@ -143,11 +180,8 @@ def _component_dim(values: xr.DataArray, dims: tuple[str, ...]) -> str | None:
 
 def _on_one_dim(posterior: xr.Dataset, name: str, dims: tuple[str, ...]) -> xr.DataArray:
     """Return a variable with its components' dimension, if it has one, named component."""
-    if name not in posterior.data_vars:
-        raise ValueError(f"posterior must have {name!r}; got {', '.join(map(str, posterior.data_vars))}")
-    values, dim = posterior[name], _component_dim(posterior[name], dims)
-    if not {*_DRAWS} <= {*values.dims}:
-        raise ValueError(f"{name} must have the dimensions chain and draw; got {values.dims}")
+    values = _variable(posterior, name)
+    dim = _component_dim(values, dims)
     values = values.drop_vars([coord for coord in values.coords if coord not in _DRAWS])
     return values if dim in {None, "component"} else values.rename({dim: "component"})
 
@@ -163,3 +197,45 @@ def _reordered(values: xr.DataArray, relabelling: Relabelling, dim: str) -> xr.D
     return first.copy(data=reorder(first.to_numpy(), np.asarray(relabelling.permutations))).transpose(
         *values.dims
     )
+
+
+def _renamed(values: xr.DataArray, relabelling: Relabelling) -> xr.DataArray:
+    """Return labels with each component's number replaced by that of its new place."""
+    first = values.transpose(*_DRAWS, ...)
+    old = first.to_numpy()
+    places = relabelling.permutations.argsort(axis=-1)
+    k = places.shape[-1]
+    if old.dtype.kind not in "iu":
+        raise TypeError(f"{values.name} must hold whole numbers, as labels do; got {old.dtype}")
+    if old.shape[:2] != places.shape[:2]:
+        raise ValueError(
+            f"{values.name} must have chains and draws as relabelled, {places.shape[:2]}; got {old.shape[:2]}"
+        )
+    if not _name_components(old, k):
+        raise ValueError(f"{values.name} must hold labels from 0 to {k - 1}; got {old.min()} to {old.max()}")
+    new = np.take_along_axis(places, old.reshape(*old.shape[:2], -1), axis=-1)
+    return first.copy(data=new.reshape(old.shape).astype(old.dtype)).transpose(*values.dims)
+
+
+def _name_components(values: Integers, k: int) -> bool:
+    return not values.size or bool(0 <= values.min() <= values.max() < k)
+
+
+def _warn_of_labels(others: xr.Dataset, relabelling: Relabelling) -> None:
+    """Warn of variables that may be labels in the old order."""
+    k = relabelling.permutations.shape[-1]
+    if (relabelling.permutations == np.arange(k)).all():
+        return
+    found = [
+        str(name)
+        for name, values in others.data_vars.items()
+        if {*_DRAWS} <= {*values.dims}
+        and values.dtype.kind in "iu"
+        and _name_components(values.to_numpy(), k)
+    ]
+    if found:
+        warnings.warn(
+            f"{', '.join(found)} may hold labels of components, which were left as they are: "
+            "if so, name them in labels",
+            stacklevel=4,
+        )

@@ -142,6 +142,67 @@ def test_what_is_missing_is_said(tree, names, message):
         relabel_datatree(tree, "ordering", **NAMES | names)
 
 
+Z = np.random.default_rng(9).integers(0, 3, (2, 30, 12))  # allocations, in the order of `posterior()`
+Z_SWITCHED = np.take_along_axis(ORDER.argsort(axis=-1), Z, axis=-1)
+
+
+def with_labels(**variables):
+    dims = DIMS | {name: ["obs"] for name in variables}
+    return tree_of(posterior(ORDER) | variables, dims)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("axes", [("chain", "draw", "obs"), ("obs", "chain", "draw")])
+def test_labels_follow_their_components(axes):
+    tree = with_labels(z=Z_SWITCHED.astype(np.int32))
+    tree["posterior"] = tree["posterior"].to_dataset().transpose(*axes, ...)
+    found = relabel_datatree(tree, "ordering", labels="z", **NAMES)["posterior"]
+    assert (found["z"].dims, found["z"].dtype) == (axes, np.int32)
+    np.testing.assert_array_equal(found["z"].transpose("chain", "draw", "obs"), Z)
+    np.testing.assert_array_equal(tree["posterior"]["z"].transpose("chain", "draw", "obs"), Z_SWITCHED)
+
+
+def test_labels_serve_as_allocations_too():
+    """Group j of observations belongs to component j, so that allocations are its labels."""
+    groups = np.broadcast_to(np.repeat(np.arange(3), 10), (2, 30, 30))
+    tree = with_labels(z=np.take_along_axis(ORDER.argsort(axis=-1), groups, axis=-1))
+    relabelling = mx.relabel(draws_of(tree, **NAMES), "ecr_iterative_1", allocations=tree["posterior"]["z"])
+    found = reorder_datatree(tree, relabelling, component_dim="group", labels=["z"])["posterior"]
+    np.testing.assert_array_equal(found["mu"], posterior()["mu"])
+    np.testing.assert_array_equal(found["z"], groups)
+
+
+def test_labels_that_nobody_named_are_pointed_out():
+    variables = {"z": Z_SWITCHED, "u": Z_SWITCHED, "counts": Z + 1, "shares": Z / 3}
+    tree = with_labels(**variables)
+    with pytest.warns(UserWarning, match="^u may hold labels of components, which were left as they") as seen:
+        found = relabel_datatree(tree, "ordering", labels=["z"], **NAMES)
+    assert [warning.filename for warning in seen] == [__file__]
+    np.testing.assert_array_equal(found["posterior"]["u"], Z_SWITCHED)
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_are_right_where_nothing_moved():
+    found = relabel_datatree(tree_of(posterior() | {"z": Z}), "ordering", **NAMES)
+    np.testing.assert_array_equal(found["posterior"]["z"], Z)
+
+
+WRONG_LABELS = {
+    "no such variable": ("v", ValueError, "posterior must have 'v'; got w, mu, "),
+    "no labels": ("sigma", TypeError, "sigma must hold whole numbers, as labels do; got float64"),
+    "from 1": ("z", ValueError, "z must hold labels from 0 to 2; got 1 to 3"),
+    "of no draw": ("fixed", ValueError, "fixed must have the dimensions chain and draw; got"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), WRONG_LABELS.values(), ids=WRONG_LABELS)
+def test_what_are_no_labels_is_said(name, kind, message):
+    tree = with_labels(z=Z_SWITCHED + 1)
+    tree["posterior"]["fixed"] = ("obs", np.arange(12))
+    with pytest.raises(kind, match=message):
+        relabel_datatree(tree, "ordering", labels=name, **NAMES)
+
+
 def test_another_posteriors_relabelling_is_refused():
     short = mx.Draws(np.full((2, 5, 3), 1 / 3), np.zeros((2, 5, 3, 1)), np.ones((2, 5, 3, 1)))
     relabelling = mx.relabel(short, "ordering")
