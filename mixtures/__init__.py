@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mixtures.bayes.fitter import NUTS as NUTS
     from mixtures.bayes.relabel import relabel as relabel
     from mixtures.comparison.coclustering import co_clustering as co_clustering
+    from mixtures.comparison.coclustering import co_clustering_of as co_clustering_of
     from mixtures.comparison.doubt import Doubt as Doubt
     from mixtures.comparison.recovery import compare as compare
     from mixtures.comparison.table import measure_performance as measure_performance
@@ -47,6 +48,7 @@ _HOMES = {
     "compare": "comparison.recovery",
     "Doubt": "comparison.doubt",
     "co_clustering": "comparison.coclustering",
+    "co_clustering_of": "comparison.coclustering",
     "measure_performance": "comparison.table",
     "Study": "study.design",
     "run": "study.runner",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mixtures.comparison.averages import Averages, average, batches
-from mixtures.comparison.doubt import check_univariate, responsibilities_in
+from mixtures.comparison.doubt import as_responsibilities, check_univariate, responsibilities_in
 from mixtures.model.arrays import Array
 from mixtures.model.data import as_observations
 from mixtures.model.fit import Draws
@@ -41,22 +41,55 @@ def co_clustering(draws: Draws, x: ArrayLike) -> Averages:
         If there are more observations, or the draws are of several dimensions or not finite.
     """
     values = as_observations(x, n_dims=1)[:, 0]
-    if len(values) > MOST_OBSERVATIONS:
-        raise ValueError(
-            f"x must have at most {MOST_OBSERVATIONS} observations to be paired; got {len(values)}"
-        )
     check_univariate(draws)
-    found = average(_batches(draws, values))
+
+    def block(rows: slice) -> Array:
+        return responsibilities_in(rows, draws, values)
+
+    return _paired(block, len(values), *draws.weights.shape[:2])
+
+
+def co_clustering_of(responsibilities: ArrayLike) -> Averages:
+    """Posterior probability that two observations belong to the same component, from responsibilities.
+
+    As `co_clustering`, of mixtures in any number of dimensions, and of draws of any origin.
+
+    Parameters
+    ----------
+    responsibilities : (c, s, n, k) array_like
+        Of c chains of s draws, in any order of the components in each; independent draws, such as those
+        of a bootstrap, are one chain. At most 4,000 observations.
+
+    Returns
+    -------
+    Averages of (n, n)
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, negative, do not sum to 1, there are none, or more observations.
+    """
+    r = as_responsibilities(responsibilities)
+    n_chains, n_draws, n, k = r.shape
+    draws = np.moveaxis(r.reshape(-1, n, k), -1, 0)  # (k, c s, n)
+    return _paired(lambda rows: draws[:, rows], n, n_chains, n_draws)
+
+
+def _paired(block: Callable[[slice], Array], n: int, n_chains: int, n_draws: int) -> Averages:
+    """Average sum_j r_ij r_lj over draws, of which `block` gives the responsibilities (k, s, n) of some."""
+    if n > MOST_OBSERVATIONS:
+        raise ValueError(f"there must be at most {MOST_OBSERVATIONS} observations to be paired; got {n}")
+    found = average(
+        (rows.stop - rows.start, _products(block(rows)) / (rows.stop - rows.start))
+        for rows in batches(n_chains, n_draws)
+    )
     probabilities, errors = found.values.copy(), found.mcse.copy()
     np.fill_diagonal(probabilities, 1.0)
     np.fill_diagonal(errors, 0.0)
     return Averages(probabilities, errors, found.n_batches)
 
 
-def _batches(draws: Draws, x: Array) -> Iterator[tuple[int, Array]]:
-    """Size of each batch of draws, and its average of sum_j r_ij r_lj, (n, n)."""
-    n_chains, n_draws, _ = draws.weights.shape
-    for rows in batches(n_chains, n_draws):
-        size = rows.stop - rows.start
-        r = responsibilities_in(rows, draws, x).reshape(-1, len(x))
-        yield size, r.T @ r / size
+def _products(responsibilities: Array) -> Array:
+    """Sum of r_ij r_lj over components and draws, (n, n), from (k, s, n)."""
+    r = responsibilities.reshape(-1, responsibilities.shape[-1])
+    return r.T @ r

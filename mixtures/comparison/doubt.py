@@ -76,11 +76,7 @@ class Doubt:
         ValueError
             If they are not finite, negative, do not sum to 1, or there are none.
         """
-        r = as_floats("responsibilities", responsibilities, 4)
-        if not r.size:
-            raise ValueError(f"responsibilities must be of at least one draw; got shape {r.shape}")
-        if r.min() < 0 or np.abs(r.sum(axis=-1) - 1).max() > 1e-8:
-            raise ValueError("responsibilities must not be negative, and sum to 1 over components")
+        r = as_responsibilities(responsibilities)
         return cls(*_split(np.moveaxis(r.reshape(-1, *r.shape[2:]), -1, 0), len(r)))
 
     @classmethod
@@ -107,6 +103,16 @@ class Doubt:
             Source.NONE if sure else Source.OVERLAP if overlap else Source.PARAMETERS
             for sure, overlap in zip(is_sure, is_overlap, strict=True)
         ]
+
+
+def as_responsibilities(responsibilities: ArrayLike) -> Array:
+    """Return responsibilities (c, s, n, k), checked: finite, not negative, summing to 1, and of some draw."""
+    r = as_floats("responsibilities", responsibilities, 4)
+    if not r.size:
+        raise ValueError(f"responsibilities must be of at least one draw; got shape {r.shape}")
+    if r.min() < 0 or np.abs(r.sum(axis=-1) - 1).max() > 1e-8:
+        raise ValueError("responsibilities must not be negative, and sum to 1 over components")
+    return r
 
 
 def responsibilities_at(draws: Draws, x: Array) -> Iterator[Array]:

@@ -105,12 +105,12 @@ class Bootstrap:
         for first in range(0, len(x), n_at_once):
             rows = slice(first, first + n_at_once)
             ends[rows] = np.moveaxis(
-                np.quantile(self._responsibilities(x[rows]), _tails(level), axis=0), 0, -1
+                np.quantile(self.responsibilities(x[rows]), _tails(level), axis=0), 0, -1
             )
         return ends
 
-    def _responsibilities(self, x: Array) -> Array:
-        """Responsibilities (b, n, k) at each estimate."""
+    def responsibilities(self, x: Array) -> Array:
+        """Responsibilities (b, n, k) of observations (n, d) at each estimate."""
         result = np.empty((len(self.weights), len(x), self.weights.shape[1]))
         for row, (weights, means, covariances) in enumerate(
             zip(self.weights, self.means, self.covariances, strict=True)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 from mixtures.comparison.averages import average_draws, batches
-from mixtures.comparison.coclustering import co_clustering
+from mixtures.comparison.coclustering import co_clustering, co_clustering_of
 from mixtures.comparison.doubt import SURE, Doubt, Source
 from mixtures.model.density import responsibilities
 from mixtures.model.fit import Draws
@@ -118,6 +118,45 @@ def test_the_order_of_components_in_a_draw_does_not_touch_co_clustering():
     overlap = Doubt.at(draws, x), Doubt.at(shuffled, x)
     np.testing.assert_allclose(overlap[1].overlap.values, overlap[0].overlap.values, rtol=1e-12)
     assert (overlap[1].total.values > overlap[0].total.values + 0.1).any()  # which labels do touch
+
+
+def test_co_clustering_of_responsibilities_is_that_of_the_draws():
+    draws, x = draws_about((2, 60), 3, 3), np.linspace(-2, 6, 12)
+    r = responsibilities_by_draw(draws, x).reshape(2, 60, 12, 3)
+    found, expected = co_clustering_of(r), co_clustering(draws, x)
+    assert found.n_batches == expected.n_batches == 40
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
+    np.testing.assert_allclose(found.mcse, expected.mcse, rtol=1e-8, atol=1e-15)
+
+
+def test_draws_in_several_dimensions_by_loops(rng):
+    """Doubt and pairs from responsibilities of planar mixtures with full covariances."""
+    x, scatter = rng.normal(1, 2, size=(5, 2)), np.array([[1.0, 0.6], [0.6, 2.0]])
+    r = np.array(
+        [
+            responsibilities(
+                NormalMixture(rng.dirichlet([9, 9]), rng.normal([[0, 0], [2, 1]], 0.3), [scatter, np.eye(2)]),
+                x,
+            )
+            for _ in range(20)
+        ]
+    )
+    doubt, pairs = Doubt.of(r[None]), co_clustering_of(r[None])
+    for i in range(5):
+        overlap = math.fsum(entropy(row) for row in r[:, i]) / 20
+        assert doubt.overlap.values[i] == pytest.approx(overlap, rel=1e-10)
+        assert doubt.parameters.values[i] == pytest.approx(entropy(r[:, i].mean(axis=0)) - overlap, rel=1e-7)
+        for m in range(5):
+            together = 1.0 if i == m else math.fsum(one[i] @ one[m] for one in r) / 20
+            assert pairs.values[i, m] == pytest.approx(together, rel=1e-12)
+    assert (doubt.parameters.values > 0).all()
+
+
+def test_what_are_no_responsibilities_are_not_paired():
+    with pytest.raises(ValueError, match="sum to 1 over components"):
+        co_clustering_of(np.full((1, 2, 3, 2), 0.4))
+    with pytest.raises(ValueError, match="at most 4000 observations to be paired; got 4001"):
+        co_clustering_of(np.ones((1, 1, 4001, 1)))
 
 
 def test_pairs_are_limited():

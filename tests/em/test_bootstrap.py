@@ -104,6 +104,7 @@ def test_intervals_are_percentiles_of_the_estimates_in_one_order():
         responsibilities(NormalMixture(*parts), x)
         for parts in zip(draws.weights, draws.means, draws.covariances, strict=True)
     ]
+    assert draws.responsibilities(x) == pytest.approx(np.array(soft), abs=1e-12)
     expected = np.quantile(soft, [0.05, 0.95], axis=0)
     assert np.moveaxis(fit.responsibility_intervals, -1, 0) == pytest.approx(expected, abs=1e-9)
     named = {one.name: one.value for one in fit.diagnostics}
