@@ -56,6 +56,7 @@ class _Request:
     theory: Theory
     level: float
     wanted: dict[str, float]
+    without_intervals: list[dict[str, Hashable]]
 
     def check(self) -> None:
         """Raise a ValueError for what no table could answer."""
@@ -69,6 +70,10 @@ class _Request:
         for name in self.wanted:
             if name not in _MEASURES:
                 raise ValueError(f"wanted must name measures, {', '.join(_MEASURES)}; got {name!r}")
+        for part in self.without_intervals:
+            if not part or not part.keys() <= {*self.by, "method"}:
+                names = ", ".join(["method", *self.by])
+                raise ValueError(f"without_intervals must give values of {names}; got {part}")
 
 
 def measure_performance(
@@ -80,13 +85,13 @@ def measure_performance(
     theory: Theory = "robust",
     level: float = 0.95,
     wanted: Mapping[str, float] | None = None,
+    without_intervals: Sequence[Mapping[str, Hashable]] = (),
 ) -> pd.DataFrame:
     """Measure the performance of methods from a table of estimates, whoever made them.
 
     A row of the table is one method on one replicate. A row without an estimate counts as a failure and
-    for nothing else; one without a standard error keeps its estimate; one without an interval is a
-    miss in `coverage`, beside which `coverage_given_interval` stands. A method that has no standard error, or
-    no interval, anywhere in the table gives none, and is not measured by them.
+    for nothing else; one without a standard error keeps its estimate; one without an interval, where the
+    table has columns for them, is a miss in `coverage`, beside which `coverage_given_interval` stands.
 
     Parameters
     ----------
@@ -111,6 +116,9 @@ def measure_performance(
         proportions, otherwise by Student's t.
     wanted : mapping of str to float, optional
         Monte Carlo errors to plan for, by measure: `n_needed` says how many replicates give them.
+    without_intervals : sequence of mapping of str to hashable
+        Where a method gives none by its nature, rather than refusing them, and so is not measured by them:
+        each a value of `method`, of columns of `by`, or both, as in ``[{"method": "B"}]``.
 
     Returns
     -------
@@ -131,13 +139,17 @@ def measure_performance(
     Morris, T. P., White, I. R. and Crowther, M. J. (2019). Using simulation studies to evaluate
     statistical methods. Statistics in Medicine 38, 2074-2102.
     """
-    request = _Request(list(by), versus, theory, level, dict(wanted or {}))
+    parts = [dict(part) for part in without_intervals]
+    request = _Request(list(by), versus, theory, level, dict(wanted or {}), parts)
     request.check()
     frame = _checked(table, truth, request.by)
     if "replicate" in frame:
         _check_replicates(frame, request.by)
     if versus is not None:
         _check_pairs(frame, versus)
+    for part in parts:
+        if not np.logical_and.reduce([frame[name] == value for name, value in part.items()]).any():
+            raise ValueError(f"without_intervals must give values of rows of the table; got {part}")
     return _measured(frame, request)
 
 
@@ -146,13 +158,13 @@ def _measured(frame: pd.DataFrame, request: _Request) -> pd.DataFrame:
     import pandas as pd
 
     theory, versus = request.theory, request.versus
-    silent = {
-        method: [name for name in UNCERTAINTY if name in own and own[name].isna().all()]
-        for (method,), own in _groups(frame, ["method"])
-    }
     rows: list[tuple[Any, ...]] = []
     for group, cell in _groups(frame, request.by):
-        own = {method: one.drop(columns=silent[method]) for (method,), one in _groups(cell, ["method"])}
+        place = dict(zip(request.by, group, strict=True))
+        own = {
+            method: _stated(one, place | {"method": method}, request.without_intervals)
+            for (method,), one in _groups(cell, ["method"])
+        }
         for method, one in own.items():
             measures: dict[str, Measure] = {"failure_rate": failure_rate(one["estimate"].isna())}
             measures |= measure_replicates(Replicates.of(one), theory)
@@ -161,6 +173,14 @@ def _measured(frame: pd.DataFrame, request: _Request) -> pd.DataFrame:
                 measures = compare_replicates(*_paired(one, own[versus]), theory)
                 rows += [(*group, *_row(method, versus, name, measures[name], request)) for name in measures]
     return pd.DataFrame(rows, columns=[*request.by, *_Row._fields]).astype({"n_needed": "Int64"})
+
+
+def _stated(
+    own: pd.DataFrame, place: dict[str, Hashable], without_intervals: list[dict[str, Hashable]]
+) -> pd.DataFrame:
+    """Rows of a method in a group, less the ends of intervals where it gives none by its nature."""
+    is_without = any(part.items() <= place.items() for part in without_intervals)
+    return own.drop(columns=["lower", "upper"], errors="ignore") if is_without else own
 
 
 def _row(method: Hashable, versus: Hashable, name: str, measure: Measure, request: _Request) -> _Row:

@@ -70,6 +70,16 @@ def build(method: Method) -> Fitter:
         raise ValueError(f"{where}: {error}") from None
 
 
+def gives_intervals(method: Method) -> bool:
+    """Whether a method, as set, gives intervals, which it may refuse here and there.
+
+    An engine with a setting `intervals` does where that is given; one without it, from its draws, always.
+    """
+    engine: Any = ENGINES.get(method.engine)
+    defaults = {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
+    return method.settings.get("intervals", defaults.get("intervals", True)) is not None
+
+
 def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
     """Raise a ValueError if a claim is about what one of its methods, as set, does not give."""
     for method in methods:
@@ -81,11 +91,11 @@ def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
     if claim.measure not in INTERVAL_MEASURES:
         return
     for method in methods:
-        is_without = method.engine == "em" and method.settings.get("intervals") is None
-        if method.name in {claim.method, claim.versus} and is_without:
+        if method.name in {claim.method, claim.versus} and not gives_intervals(method):
             raise ValueError(
                 f"claim {claim.id!r}: measure {claim.measure} needs a method with intervals; "
-                f"got {method.name!r}, whose engine 'em' gives none without the setting 'intervals'"
+                f"got {method.name!r}, whose engine {method.engine!r} gives none "
+                "without the setting 'intervals'"
             )
 
 

@@ -27,7 +27,7 @@ from mixtures.study.measures import (
 )
 from mixtures.study.shares import mark_badly_wrong
 from mixtures.study.store import Store
-from mixtures.study.tables import Tables
+from mixtures.study.tables import Tables, methods_with_intervals
 from mixtures.study.uniformity import (
     RankAccount,
     RankSummary,
@@ -86,7 +86,7 @@ def summarise(store: Store) -> Summary:
     """
     study, manifest = store.study(), store.manifest()
     tables = Tables.of(store, study)
-    with_intervals = tables.methods_with_intervals()
+    with_intervals = methods_with_intervals(study)
     summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [])
     ranks: list[RankSummary] = []
     for condition in study.conditions:

@@ -11,6 +11,7 @@ import numpy as np
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
 from mixtures.study.ledger import Ledger
+from mixtures.study.methods import gives_intervals
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
 
@@ -38,7 +39,7 @@ class Tables:
             frame = _of_fits(store.read(kind), done)
             frame["method"] = frame["method"].map(names)
             if kind == "fits":
-                frame["soft_coverage"] = _with_misses(frame)
+                frame["soft_coverage"] = _with_misses(frame, study)
             if kind == "pairs":
                 frame["versus"] = frame["versus"].map(names)
             frames.append(frame)
@@ -49,16 +50,19 @@ class Tables:
         frames = (getattr(self, field.name) for field in fields(self))
         return type(self)(*(frame[frame["condition"] == condition.key] for frame in frames))
 
-    def methods_with_intervals(self) -> set[str]:
-        """Names of the methods that gave an interval anywhere: elsewhere they refused it."""
-        return set(self.parameters.loc[self.parameters["lower"].notna(), "method"])
+
+def methods_with_intervals(study: Study) -> set[str]:
+    """Names of the methods that give intervals: where one is missing they refused it."""
+    return {method.name for method in study.method if gives_intervals(method)}
 
 
-def _with_misses(fits: pd.DataFrame) -> pd.Series[float]:
-    """Coverage of soft assignments, 0 for an estimate without intervals whose method gave others some."""
+def _with_misses(fits: pd.DataFrame, study: Study) -> pd.Series[float]:
+    """Coverage of soft assignments, 0 for an estimate whose method gives intervals, but refused these."""
     coverage = fits["soft_coverage"].astype(float)
-    gives_intervals = coverage.notna().groupby(fits["method"]).transform("any")
-    return coverage.mask(coverage.isna() & gives_intervals & fits["has_estimate"], 0.0)
+    if study.components == 1:  # every assignment is certain: there is nothing to cover
+        return coverage
+    is_refused = coverage.isna() & fits["method"].isin(methods_with_intervals(study)) & fits["has_estimate"]
+    return coverage.mask(is_refused, 0.0)
 
 
 def _of_fits(frame: pd.DataFrame, done: Ledger) -> pd.DataFrame:

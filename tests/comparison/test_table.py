@@ -181,16 +181,31 @@ def test_a_method_without_an_estimate_has_its_failures():
     assert rows["value"].drop("failure_rate").isna().all()
 
 
-def test_refusing_every_interval_of_a_group_is_missing_it_every_time():
-    """A method that gives intervals elsewhere refuses them here; one that never does has no coverage."""
+def test_refusing_every_interval_is_missing_it_every_time():
+    """Whatever the rest of the table holds: a group is measured as it is measured alone."""
     table = made(gaps=False)
     table["hard"] = table["replicate"] >= 30
     table.loc[(table["method"] == "A") & table["hard"], ["lower", "upper"]] = math.nan
-    table.loc[table["method"] == "B", ["lower", "upper"]] = math.nan
     rows = measure_performance(table, truth=TRUTH, by=["hard"])
     assert found(rows[rows["hard"]], "A", "coverage").value == 0
     assert found(rows[~rows["hard"]], "A", "coverage").value > 0.5
-    assert "coverage" not in set(rows.loc[rows["method"] == "B", "measure"])
+    alone = measure_performance(table[table["hard"]], truth=TRUTH)
+    pd.testing.assert_frame_equal(rows[rows["hard"]].drop(columns="hard").reset_index(drop=True), alone)
+
+
+def test_who_gives_no_intervals_is_not_measured_by_them():
+    table = pd.concat([made(gaps=False).assign(parameter=name) for name in ("mean", "weight")])
+    table.loc[table["method"].eq("B") | table["parameter"].eq("weight"), ["lower", "upper"]] = math.nan
+    without = [{"method": "B"}, {"method": "A", "parameter": "weight"}]
+    rows = measure_performance(
+        table, truth=TRUTH, by=["parameter"], versus="B", without_intervals=without
+    ).set_index(["parameter", "method", "versus"])
+    intervals = ["coverage", "coverage_given_interval", "bias_eliminated_coverage", "interval_width"]
+    for place in (("mean", "B", ""), ("weight", "A", ""), ("weight", "B", ""), ("mean", "A", "B")):
+        assert not set(rows.loc[place, "measure"]) & set(intervals)
+    assert set(rows.loc[("mean", "A", ""), "measure"]) > set(intervals)
+    rows = measure_performance(table, truth=TRUTH, by=["parameter"])
+    assert rows.loc[rows["measure"] == "coverage", "value"].eq(0).sum() == 3  # the control
 
 
 def test_open_intervals_cover_and_have_no_finite_width():
@@ -274,6 +289,12 @@ WRONG = {
     "an unknown theory": (GOOD, {"theory": "exact"}, "theory must be one of robust, normal; got 'exact'"),
     "a level of 95": (GOOD, {"level": 95}, "level must lie between 0 and 1; got 95"),
     "an unknown measure": (GOOD, {"wanted": {"power": 0.1}}, "wanted must name measures, .*; got 'power'"),
+    "no method without intervals": (
+        PAIRED, {"without_intervals": [{"method": "C"}]}, "without_intervals must give values of rows .*'C'"
+    ),
+    "a wrong column without intervals": (
+        GOOD, {"without_intervals": [{"n": 1}]}, "without_intervals must give values of method; got {'n': 1}"
+    ),
     "no error wanted": (GOOD, {"wanted": {"bias": 0.0}}, "mcse must be positive; got 0.0"),
     "an unknown method": (PAIRED, {"versus": "C"}, "versus must be one of the table's methods; got 'C'"),
     "no replicates": (

@@ -25,7 +25,7 @@ class Halves:
 
     noise: float = 0.01
     shift: float = 0.0
-    level: float | None = None
+    intervals: float | None = None
     name: str = "halves"
 
     def check(self, spec, n_dims):
@@ -50,16 +50,16 @@ class Halves:
             estimate,
             log_responsibilities(estimate, x),
             log_likelihood(estimate, x),
-            intervals=None if self.level is None else self._intervals(estimate),
+            intervals=None if self.intervals is None else self._intervals(estimate),
         )
 
     def _intervals(self, estimate):
         centre = Parameters(estimate.weights, estimate.means, estimate.variances)
         ends = [
             Parameters(centre.weights + d, centre.means + d, centre.variances + d)
-            for d in (-self.level, self.level)
+            for d in (-self.intervals, self.intervals)
         ]
-        widths = [np.full_like(v, self.level) for v in (centre.weights, centre.means, centre.variances)]
+        widths = [np.full_like(v, self.intervals) for v in (centre.weights, centre.means, centre.variances)]
         return Intervals(0.95, Parameters(*widths), *ends)
 
 

@@ -21,8 +21,8 @@ from mixtures.study.summary import summarise
 from study import engines
 from study.designs import CLOSE, claim, design, grid, truth
 
-A = {"name": "A", "engine": "halves", "noise": 1.0, "level": 4.0}
-B = {"name": "B", "engine": "halves", "noise": 0.1, "level": 1.0}
+A = {"name": "A", "engine": "halves", "noise": 1.0, "intervals": 4.0}
+B = {"name": "B", "engine": "halves", "noise": 0.1, "intervals": 1.0}
 EVEN = grid(truth(weights=[0.5, 0.5]))
 
 
@@ -89,7 +89,7 @@ def test_claims_about_them_are_judged(results):
 
 def test_intervals_that_never_differ_still_have_an_interval_of_their_difference(tmp_path):
     """Both always cover: the difference is 0, and 40 replicates do not make it certain."""
-    wide = {"engine": "halves", "level": 50.0}
+    wide = {"engine": "halves", "intervals": 50.0}
     pair = claim(measure="coverage", versus="B", between=[-0.01, 0.01])
     methods = [{"name": "A"} | wide, {"name": "B", "noise": 0.02} | wide]
     (judged,) = summarise(
@@ -133,3 +133,11 @@ def test_intervals_refused_throughout_a_condition_are_misses(tmp_path, monkeypat
             assert one.measures["coverage_given_interval"].n == one.measures["model_se"].n == 0
         else:
             assert one.measures["coverage_given_interval"].n == 8
+
+
+def test_a_method_that_refuses_every_interval_of_a_study_covers_never(tmp_path, monkeypatch):
+    """By its settings it gives intervals: to refuse all of them is no better than to refuse some."""
+    original = engines.Halves.fit
+    monkeypatch.setattr(engines.Halves, "fit", lambda *given: replace(original(*given), intervals=None))
+    for one in summarise(run(design(method=[A], replicates=6), tmp_path, n_workers=1)).parameters:
+        assert one.measures["coverage"] == Proportion(0.0, 0.0, 6)

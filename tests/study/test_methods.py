@@ -9,7 +9,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
 from mixtures.study.claim import Claim
 from mixtures.study.design import Method
-from mixtures.study.methods import build, check_claim, expected_seconds
+from mixtures.study.methods import build, check_claim, expected_seconds, gives_intervals
 from study.designs import PRIOR, claim, design, grid, truth
 
 
@@ -46,6 +46,12 @@ def test_em_gives_intervals_where_they_are_asked_for(measure):
         ValueError, match="got 'mine', whose engine 'em' gives none without the setting 'intervals'"
     ):
         check_claim(about, [method()])
+
+
+def test_who_gives_intervals_is_a_matter_of_settings():
+    assert gives_intervals(method(intervals="information"))
+    assert gives_intervals(method(engine="nuts"))
+    assert not gives_intervals(method(n_starts=4))
 
 
 WRONG = {

@@ -103,7 +103,7 @@ def test_parameters_are_in_the_order_of_the_truth():
 
 def test_intervals_follow_their_parameters():
     backwards = truth(weights=[0.3, 0.7], means=[5.0, 0.0])
-    rows, fit = rows_of(replicate_of(grid=grid(backwards)), engines.Halves(level=0.25))
+    rows, fit = rows_of(replicate_of(grid=grid(backwards)), engines.Halves(intervals=0.25))
     for row in rows.parameters:
         assert row.standard_error == 0.25
         assert (row.lower, row.upper) == pytest.approx((row.estimate - 0.25, row.estimate + 0.25))
@@ -129,7 +129,7 @@ def test_several_dimensions_have_a_row_for_each_axis():
 
 def test_intervals_are_those_of_their_parameter():
     replicate = replicate_of(grid=grid(truth(weights=[0.3, 0.7], means=[5.0, 0.0])))
-    rows, fit = rows_of(replicate, engines.Halves(level=0.25))
+    rows, fit = rows_of(replicate, engines.Halves(intervals=0.25))
     order = compare(replicate.truth, replicate.dataset, fit).alignment.permutation
     assert order.tolist() == [1, 0]
     for row in rows.parameters:

@@ -19,7 +19,7 @@ from mixtures.study.summary import summarise
 from mixtures.study.tables import _with_misses
 from study.designs import CLOSE, PRIOR, claim, design, grid, truth
 
-A = {"name": "A", "engine": "halves", "noise": 0.3, "level": 1.0}
+A = {"name": "A", "engine": "halves", "noise": 0.3, "intervals": 1.0}
 B = {"name": "B", "engine": "unsettled", "above": 1.6}
 F = {"name": "F", "engine": "raising", "above": 1.5}
 
@@ -131,14 +131,18 @@ def test_fits_have_the_measures_of_their_rows(results, summary):
 
 
 def test_an_estimate_without_intervals_is_a_miss_where_its_method_gives_some():
+    """Of soft assignments, whether the method gave others or none; one component leaves nothing to hold."""
     fits = pd.DataFrame(
         {
-            "method": ["A", "A", "A", "B"],
-            "has_estimate": [True, True, False, True],
-            "soft_coverage": [0.9, None, None, None],
+            "method": ["A", "A", "A", "B", "C"],
+            "has_estimate": [True, True, False, True, True],
+            "soft_coverage": [0.9, None, None, None, None],
         }
     )
-    np.testing.assert_array_equal(_with_misses(fits), [0.9, 0.0, np.nan, np.nan])
+    study = design(method=[A, B, A | {"name": "C", "noise": 0.1}])
+    np.testing.assert_array_equal(_with_misses(fits, study), [0.9, 0.0, np.nan, np.nan, 0.0])
+    one = study.model_copy(update={"components": 1})
+    np.testing.assert_array_equal(_with_misses(fits, one), [0.9, np.nan, np.nan, np.nan, np.nan])
 
 
 def test_the_oracle_is_scored_on_the_data_of_the_first_method(results, summary):
@@ -271,7 +275,7 @@ def test_a_missing_interval_is_a_miss(tmp_path, monkeypatch):
 
     original = engines.Halves._intervals
     monkeypatch.setattr(engines.Halves, "_intervals", without_some)
-    store = run(design(method=[A | {"level": 50.0}], replicates=20), tmp_path, n_workers=1)
+    store = run(design(method=[A | {"intervals": 50.0}], replicates=20), tmp_path, n_workers=1)
     (one,) = [one for one in summarise(store).parameters if (one.parameter, one.component) == ("means", 1)]
     assert one.measures["bias"].n == 20
     assert one.measures["coverage"].n == 20

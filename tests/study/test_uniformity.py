@@ -211,7 +211,7 @@ def test_a_method_with_another_prior_is_known_by_it(tmp_path):
 def test_coverage_of_intervals_under_truths_from_a_prior_can_be_claimed(tmp_path):
     """The same idea for a point estimate with intervals: no ranks, but coverage over the prior."""
     covers = claim(id="covers", measure="coverage", between=None, above=0.5)
-    study = study_of({"name": "A", "engine": "halves", "level": 4.0}, n=30, replicates=40, claim=[covers])
+    study = study_of({"name": "A", "engine": "halves", "intervals": 4.0}, n=30, replicates=40, claim=[covers])
     summary = summarise(run(study, tmp_path, n_workers=1))
     (judged,) = summary.claims
     ((place, judgement),) = judged.judgements
