@@ -6,6 +6,7 @@ that nothing is copied. Only the parametric bootstrap draws new observations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -24,7 +25,7 @@ from mixtures.model.labels import align
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
 
-_MOST_COLLAPSED = 0.5  # share of the resamples from which on what is left says little
+_ROUNDING = 1e-6  # of a level in single precision, as a share of its tails
 _NUMBERS_AT_ONCE = 1 << 22  # of responsibilities, while they are gone through
 
 
@@ -74,10 +75,14 @@ class Bootstrap:
 
     __setstate__ = restore_frozen
 
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether most resamples collapsed."""
-        return self.n_collapsed > _MOST_COLLAPSED * self.n_resamples
+    def has_lost_tail(self, level: float) -> bool:
+        """Whether as many resamples collapsed as lie beyond each end of an interval.
+
+        A collapse takes a variance and a weight to 0 and a mean anywhere, so that what was dropped are
+        extremes: the end would be an order statistic of these.
+        """
+        n_beyond = math.floor((1 + _ROUNDING) * self.n_resamples * (1 - level) / 2)
+        return self.n_collapsed >= n_beyond
 
     def restored(self, scale: Scale) -> Bootstrap:
         """Return the bootstrap of a standardised variable in the data's units."""
@@ -87,8 +92,7 @@ class Bootstrap:
 
     def intervals(self, level: float) -> Intervals:
         """Standard deviations over the resamples, and percentile intervals."""
-        variances = np.diagonal(self.covariances, axis1=-2, axis2=-1)
-        parts = (self.weights, self.means, variances)
+        parts = self._parts()
         ends = [np.quantile(part, _tails(level), axis=0) for part in parts]
         return Intervals(
             level,
@@ -96,6 +100,25 @@ class Bootstrap:
             Parameters(*(end[0] for end in ends)),
             Parameters(*(end[1] for end in ends)),
         )
+
+    def monte_carlo_errors(self, level: float) -> tuple[float, float]:
+        """Largest Monte Carlo error of a standard error, as a share of it, and of an end, in standard errors.
+
+        A standard deviation s of b values with kurtosis K has the error s sqrt((K - 1) / 4b); a quantile
+        at p has half the distance between those at p -+ sqrt(p (1 - p) / b).
+        """
+        values = np.concatenate([part.reshape(len(part), -1) for part in self._parts()], axis=1)
+        values = values[:, np.ptp(values, axis=0) > 0]  # the weight of a single component is 1
+        b, tails = len(values), _tails(level)
+        scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+        of_errors = np.sqrt(((scaled**4).mean(axis=0) - 1) / (4 * b))
+        apart = np.sqrt(tails * (1 - tails) / b)
+        low, high = (np.quantile(scaled, (tails + side * apart).clip(0, 1), axis=0) for side in (-1, 1))
+        return float(of_errors.max()), float((high - low).max() / 2)
+
+    def _parts(self) -> tuple[Array, Array, Array]:
+        """Weights (b, k), means and variances (b, k, d)."""
+        return self.weights, self.means, np.diagonal(self.covariances, axis1=-2, axis2=-1)
 
     def responsibility_intervals(self, x: Array, level: float) -> Array:
         """Percentile intervals (n, k, 2) of the responsibilities of observations (n, d)."""
@@ -122,6 +145,11 @@ class Bootstrap:
         np.exp(result, out=result)
         result /= result.sum(axis=2, keepdims=True)
         return result
+
+
+def fewest_resamples(level: float) -> int:
+    """Fewest resamples of which one lies beyond each end of an interval."""
+    return math.ceil((1 - _ROUNDING) * 2 / (1 - level))
 
 
 def _tails(level: float) -> Array:

@@ -214,7 +214,7 @@ class EM:
             warnings=warnings_of(search, modes, reported) + uncertainty.warnings,
             intervals=uncertainty.intervals,
             responsibility_intervals=uncertainty.responsibility_intervals,
-            diagnostics=details.diagnostics(),
+            diagnostics=details.diagnostics() + uncertainty.diagnostics,
             details=details,
         )
 

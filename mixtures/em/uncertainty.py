@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from mixtures.em.bootstrap import Bootstrap, Resampling, bootstrap
+from mixtures.em.bootstrap import Bootstrap, Resampling, bootstrap, fewest_resamples
 from mixtures.em.information import Form, information_at
 from mixtures.em.intervals import (
     normal_quantile,
@@ -19,7 +18,7 @@ from mixtures.em.intervals import (
 from mixtures.em.profile import profile
 from mixtures.em.search import Search
 from mixtures.model.arrays import Array, as_count
-from mixtures.model.fit import Intervals, Parameters
+from mixtures.model.fit import Diagnostic, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
 
 N_RESAMPLES = 1000
@@ -50,13 +49,16 @@ class Uncertainty:
     responsibility_intervals : (n, k, 2) array or None
     warnings : tuple of str
     bootstrap : Bootstrap or None
-        The resamples' estimates, where intervals are made of them or most of them collapsed.
+        The resamples' estimates, where intervals were to be made of them.
+    diagnostics : tuple of Diagnostic
+        Monte Carlo errors of what is made of resamples.
     """
 
     intervals: Intervals | None = None
     responsibility_intervals: Array | None = None
     warnings: tuple[str, ...] = ()
     bootstrap: Bootstrap | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class IntervalRule:
             )
 
     def _check_number(self) -> None:
-        least = math.ceil(2 / (1 - self.level))
+        least = fewest_resamples(self.level)
         if self.n_resamples < least:
             raise ValueError(
                 f"n_resamples must be at least {least}, one beyond each end of an interval of level "
@@ -158,14 +160,18 @@ class IntervalRule:
     def _by_bootstrap(self, search: Search, estimate: NormalMixture, rng: np.random.Generator) -> Uncertainty:
         resampled = bootstrap(search, estimate, Resampling(self.resampling), self.n_resamples, rng)
         restored = resampled.restored(search.rule.scale)
-        if resampled.is_hopeless:
-            what = f"{resampled.n_collapsed} of {resampled.n_resamples} resamples"
-            warnings = _refused(f"{what} of the bootstrap collapsed on few observations").warnings
-            return Uncertainty(warnings=warnings, bootstrap=restored)
+        what = f"{resampled.n_collapsed} of {resampled.n_resamples} resamples of the bootstrap collapsed"
+        if resampled.has_lost_tail(self.level):
+            reason = f"{what} on few observations, no fewer than lie beyond each end at level {self.level:g}"
+            return replace(_refused(reason), bootstrap=restored)
+        names = ("resamples_mcse_of_errors", "resamples_mcse_of_ends")
+        errors = restored.monte_carlo_errors(self.level)
         return Uncertainty(
             restored.intervals(self.level),
             resampled.responsibility_intervals(search.x, self.level),
-            bootstrap=restored,
+            (f"{what} on few observations and are left out",) if resampled.n_collapsed else (),
+            restored,
+            tuple(Diagnostic(*each) for each in zip(names, errors, strict=True)),
         )
 
 

@@ -157,7 +157,7 @@ def _draws_of(fit: Fit, order: Integers, x: Array, seed: int) -> Draws | None:
     details = em_details(fit)
     if fit.draws is not None or details is None or fit.estimate is None:
         return fit.draws
-    if details.bootstrap is not None and not details.bootstrap.is_hopeless:
+    if details.bootstrap is not None and fit.intervals is not None:
         found = details.bootstrap
         return Draws(found.weights[None], found.means[None], found.covariances[None, ..., 0]).permuted(order)
     if details.certificate is None or not details.certificate.is_maximum:

@@ -7,7 +7,7 @@ import pytest
 from oracles import STRUCTURES, two_components
 from references import acidity, faithful, galaxies
 
-from mixtures.em.bootstrap import Resampling
+from mixtures.em.bootstrap import Bootstrap, Resampling
 from mixtures.em.fitter import EM
 from mixtures.model.data import simulate
 from mixtures.model.density import responsibilities
@@ -117,10 +117,29 @@ def test_few_observations_of_a_component_collapse_and_are_counted():
     """Three of the galaxies make a component: a resample holds none of them with probability (79/82)^82."""
     fit = fit_of(galaxies(), MixtureSpec(3), 400)
     draws = fit.details.bootstrap
-    assert draws.n_collapsed > 400 * (79 / 82) ** 82
+    assert draws.n_collapsed > 400 * (79 / 82) ** 82 > 10  # ten lie beyond each end at a level of 0.95
     assert len(draws.weights) == 400 - draws.n_collapsed
-    assert fit.intervals is not None
-    assert fit_of(faithful(), MixtureSpec(2), 400).details.bootstrap.n_collapsed == 0  # the control
+    assert fit.intervals is None
+    control = fit_of(faithful(), MixtureSpec(2), 400)
+    assert control.details.bootstrap.n_collapsed == 0
+    assert control.intervals is not None
+    assert control.warnings == ()
+
+
+def test_intervals_are_refused_where_an_end_lies_among_what_collapsed():
+    """Two components at a separation of 3, n = 50: the same resamples serve wide tails and not narrow."""
+    x = simulate(NormalMixture.univariate([0.5, 0.5], [0, 3], [1, 1]), 50, 6).x
+    wide, narrow = (fit_of(x, MixtureSpec(2), 400, level=level) for level in (0.5, 0.95))
+    n = wide.details.bootstrap.n_collapsed
+    assert 10 <= n < 100
+    what = f"{n} of 400 resamples of the bootstrap collapsed on few observations"
+    assert wide.intervals is not None
+    assert wide.warnings == (f"{what} and are left out",)
+    assert narrow.details.bootstrap.n_collapsed == n
+    assert narrow.intervals is narrow.responsibility_intervals is None
+    assert narrow.warnings == (f"no intervals: {what}, no fewer than lie beyond each end at level 0.95",)
+    at_edge = [fit_of(x, MixtureSpec(2), 400, level=1 - 2 * (n + above) / 400) for above in (0, 1)]
+    assert [fit.intervals is None for fit in at_edge] == [True, False]
 
 
 def test_a_bootstrap_of_which_most_collapses_is_refused_with_the_count():
@@ -130,12 +149,53 @@ def test_a_bootstrap_of_which_most_collapses_is_refused_with_the_count():
     assert fit.intervals is fit.responsibility_intervals is None
     n = fit.details.bootstrap.n_collapsed
     assert 100 < n <= 200
-    assert fit.warnings == (
-        f"no intervals: {n} of 200 resamples of the bootstrap collapsed on few observations",
-    )
+    what = f"{n} of 200 resamples of the bootstrap collapsed on few observations"
+    assert fit.warnings == (f"no intervals: {what}, no fewer than lie beyond each end at level 0.95",)
     assert {one.name: one.value for one in fit.diagnostics}["resamples_collapsed"] == n
     weighted = EM(intervals="bootstrap", n_resamples=200, resampling="weighted").fit(MixtureSpec(2), x, 1)
     assert weighted.details.bootstrap.n_collapsed < n
+
+
+@pytest.mark.parametrize(("level", "least"), [(0.9, 20), (0.8, 10), (0.95, 40), (0.99, 200), (0.7, 7)])
+def test_the_fewest_resamples_have_one_beyond_each_end(level, least):
+    """2 / (1 - level), which rounding must not raise: 1 - 0.9 is a little below 0.1."""
+    assert EM(intervals="bootstrap", level=level, n_resamples=least).n_resamples == least
+    with pytest.raises(ValueError, match=f"n_resamples must be at least {least}, "):
+        EM(intervals="bootstrap", level=level, n_resamples=least - 1)
+    nothing = np.zeros((least, 1))
+    one_lost, none_lost = (
+        Bootstrap(least, 0, n, 0, nothing, nothing[..., None], nothing[..., None, None]) for n in (1, 0)
+    )
+    assert one_lost.has_lost_tail(level)
+    assert not none_lost.has_lost_tail(level)
+
+
+@pytest.mark.parametrize(
+    ("sample", "of_error", "of_end"),
+    [  # sqrt((K - 1) / 4b), and sqrt(p (1 - p) / b) over the density at the end that is known worse, at p
+        (lambda rng, b: rng.normal(5, 3, b), math.sqrt(2 / 4), math.sqrt(0.05 * 0.95) / 0.10313564),
+        (lambda rng, b: 2 * rng.exponential(size=b), math.sqrt(8 / 4), math.sqrt(0.05 * 0.95) / 0.05),
+    ],
+)
+def test_monte_carlo_errors_are_those_of_a_known_distribution(sample, of_error, of_end):
+    b = 1_000_000
+    values = sample(np.random.default_rng(1), b)
+    resampled = Bootstrap(b, 0, 0, 0, np.ones((b, 1)), values[:, None, None], np.ones((b, 1, 1, 1)))
+    found = resampled.monte_carlo_errors(0.9)
+    assert found[0] == pytest.approx(of_error / math.sqrt(b), rel=0.05)
+    assert found[1] == pytest.approx(of_end / math.sqrt(b), rel=0.15)
+
+
+def test_monte_carlo_errors_stand_among_the_diagnostics():
+    """The largest over weights, means and variances; near a thirtieth with 500 resamples of normal shape."""
+    fit = fit_of(
+        simulate(NormalMixture.univariate([0.5, 0.5], [0, 6], [1, 1]), 600, 3).x, MixtureSpec(2), 500
+    )
+    named = {one.name: one.value for one in fit.diagnostics}
+    errors, ends = fit.details.bootstrap.monte_carlo_errors(0.95)
+    assert (named["resamples_mcse_of_errors"], named["resamples_mcse_of_ends"]) == (errors, ends)
+    assert 1 / math.sqrt(2 * 500) * 0.9 < errors < 0.06
+    assert errors < ends < 0.3
 
 
 def test_the_same_seed_gives_the_same_resamples():

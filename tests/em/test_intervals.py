@@ -166,9 +166,9 @@ def settings_of(method):
 def test_labels_mean_nothing(method):
     x, spec = galaxies(), MixtureSpec(3)
     start = EM().fit(spec, x, 1).estimate
-    order = [2, 0, 1]
-    here = EM(start=start, **settings_of(method)).fit(spec, x, 2)
-    there = EM(start=start.permuted(order), **settings_of(method)).fit(spec, x, 2)
+    order, settings = [2, 0, 1], settings_of(method) | {"level": 0.3}  # a quarter of the resamples collapse
+    here = EM(start=start, **settings).fit(spec, x, 2)
+    there = EM(start=start.permuted(order), **settings).fit(spec, x, 2)
     expected = here.permuted(order)
     for name in ("standard_errors", "lower", "upper"):
         one, other = getattr(expected.intervals, name), getattr(there.intervals, name)
