@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mixtures.model.arrays import Array
 
@@ -57,6 +57,12 @@ class ProportionDifference(Measure):
     """Paired difference of two proportions, whose interval is Tango's: Wilson's, for pairs."""
 
 
+def check_theory(theory: str) -> None:
+    """Raise a ValueError for a theory of Monte Carlo errors that there is not."""
+    if theory not in THEORIES:
+        raise ValueError(f"theory must be one of {', '.join(THEORIES)}; got {theory!r}")
+
+
 def mean(values: ArrayLike) -> Measure:
     """Mean over replicates of any score or distance; missing values are left out and lower n."""
     kept = _finite(values)
@@ -72,7 +78,8 @@ def bias(errors: ArrayLike) -> Measure:
 
 def relative_bias(errors: ArrayLike, truth: ArrayLike) -> Measure:
     """Mean error as a share of a constant truth; missing where the truth is 0 or differs by replicate."""
-    e, truths = _finite(errors), np.unique(np.asarray(truth, dtype=float))
+    rows, of_rows = _aligned(errors=errors, truth=_each(truth, errors))
+    e, truths = _finite(rows), np.unique(of_rows)
     if len(truths) != 1 or truths[0] == 0:
         return Measure(math.nan, math.nan, len(e))
     return mean(e / truths[0])
@@ -80,6 +87,7 @@ def relative_bias(errors: ArrayLike, truth: ArrayLike) -> Measure:
 
 def empirical_se(errors: ArrayLike, theory: Theory = "robust") -> Measure:
     """Standard deviation of the errors."""
+    check_theory(theory)
     e = _finite(errors)
     n, s = len(e), _sd(e)
     if not s > 0:
@@ -118,8 +126,9 @@ def relative_error_model_se(
 
     A replicate without a standard error still counts for s; `n` is the number of those with one.
     """
-    e = np.asarray(errors, dtype=float)
-    v = np.square(np.asarray(standard_errors, dtype=float)[~np.isnan(e)])
+    check_theory(theory)
+    e, errors_of_model = _aligned(errors=errors, standard_errors=standard_errors)
+    v = np.square(errors_of_model[~np.isnan(e)])
     e = _finite(e)
     is_given = ~np.isnan(v)
     n, m, s = len(e), int(is_given.sum()), _sd(e)
@@ -144,7 +153,8 @@ def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "r
     Over the replicates where both have an error: how many more replicates or, roughly, observations
     the other method would need.
     """
-    a, b = np.asarray(versus, dtype=float), np.asarray(errors, dtype=float)
+    check_theory(theory)
+    a, b = _aligned(versus=versus, errors=errors)
     is_paired = ~(np.isnan(a) | np.isnan(b))
     a, b = a[is_paired], b[is_paired]
     n, s_a, s_b = len(a), _sd(a), _sd(b)
@@ -168,7 +178,7 @@ def reversed_precision(precision: Measure) -> Measure:
 
 def coverage(lower: ArrayLike, upper: ArrayLike, truth: ArrayLike) -> Proportion:
     """Share of intervals, closed, that hold the truth; a missing interval is a miss."""
-    low, high, target = np.broadcast_arrays(lower, upper, truth)
+    low, high, target = _aligned(lower=lower, upper=upper, truth=_each(truth, lower))
     with np.errstate(invalid="ignore"):
         return proportion((low <= target) & (target <= high))
 
@@ -177,22 +187,24 @@ def bias_eliminated_coverage(
     lower: ArrayLike, upper: ArrayLike, truth: ArrayLike, errors: ArrayLike
 ) -> Proportion:
     """Share of intervals, closed, that hold the truth moved by the bias; a missing interval is a miss."""
-    return coverage(lower, upper, np.asarray(truth, dtype=float) + bias(errors).value)
+    low, high, _ = _aligned(lower=lower, upper=upper, errors=errors)
+    return coverage(low, high, np.asarray(truth, dtype=float) + bias(errors).value)
 
 
 def interval_width(lower: ArrayLike, upper: ArrayLike) -> Measure:
     """Mean width of the intervals that there are."""
-    return mean(np.asarray(upper, dtype=float) - np.asarray(lower, dtype=float))
+    low, high = _aligned(lower=lower, upper=upper)
+    return mean(high - low)
 
 
 def failure_rate(failed: ArrayLike) -> Proportion:
-    """Share of attempted fits that failed."""
+    """Share of attempted fits that failed; `failed` as the events of `proportion`."""
     return proportion(failed)
 
 
 def proportion(events: ArrayLike) -> Proportion:
-    """Share of replicates in which an event happened."""
-    happened = np.asarray(events, dtype=bool)
+    """Share of replicates in which an event happened: true or false, or 1 or 0, and never missing."""
+    happened = _happened("events", events)
     n = len(happened)
     if n == 0:
         return Proportion(math.nan, math.nan, 0)
@@ -205,12 +217,14 @@ def paired_difference(a: ArrayLike, b: ArrayLike) -> Measure:
 
     With errors it is the difference in bias, with squared errors that in MSE.
     """
-    return mean(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+    of_a, of_b = _aligned(a=a, b=b)
+    return mean(of_a - of_b)
 
 
 def paired_proportions(a: ArrayLike, b: ArrayLike) -> ProportionDifference:
     """Share of replicates in which an event happened to a, less that to b: the difference in coverage."""
-    difference = np.asarray(a, dtype=bool).astype(float) - np.asarray(b, dtype=bool)
+    of_a, of_b = _aligned(a=_happened("a", a), b=_happened("b", b))
+    difference = of_a - of_b
     n = len(difference)
     if n == 0:
         return ProportionDifference(math.nan, math.nan, 0)
@@ -294,7 +308,7 @@ def replicates_needed(measure: Measure, mcse: float) -> int | None:
 
 def ratio_of_sums(numerators: ArrayLike, denominators: ArrayLike) -> Measure:
     """Ratio of two sums over replicates, with the robust standard error for clustered counts."""
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    top, bottom = _aligned(numerators=numerators, denominators=denominators)
     n = int((bottom > 0).sum())
     if n == 0:
         return Measure(math.nan, math.nan, 0)
@@ -320,3 +334,32 @@ def _sd(values: Array) -> float:
 def _finite(values: ArrayLike) -> Array:
     array = np.asarray(values, dtype=np.float64)
     return array[~np.isnan(array)]
+
+
+def _happened(name: str, events: ArrayLike) -> NDArray[np.bool_]:
+    """Events as true or false, (n,)."""
+    given = np.asarray(events)
+    if given.dtype == object:
+        given = np.asarray(given.tolist())
+    if given.size and given.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be true or false, or 1 or 0; got {given.dtype}")
+    if given.ndim != 1:
+        raise ValueError(f"{name} must be in one row; got shape {given.shape}")
+    is_right = np.isin(given, (0, 1))
+    if not is_right.all():
+        raise ValueError(f"{name} must be true or false, or 1 or 0; got {given[~is_right][0]}")
+    return given.astype(bool)
+
+
+def _aligned(**columns: ArrayLike) -> list[Array]:
+    """Columns of numbers of which entry i is of the same replicate, (n,) each."""
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns.values()]
+    if arrays[0].ndim != 1 or any(array.shape != arrays[0].shape for array in arrays):
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        raise ValueError(f"{' and '.join(columns)} must have the same shape (n,); got {shapes}")
+    return arrays
+
+
+def _each(constant: ArrayLike, rows: ArrayLike) -> ArrayLike:
+    """A constant for every row; what is given by row as it is."""
+    return np.full(np.shape(rows), constant, dtype=np.float64) if np.ndim(constant) == 0 else constant

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixtures.comparison.performance import (
-    THEORIES,
     Measure,
     Theory,
+    check_theory,
     failure_rate,
     monte_carlo_interval,
     replicates_needed,
@@ -60,8 +60,7 @@ class _Request:
 
     def check(self) -> None:
         """Raise a ValueError for what no table could answer."""
-        if self.theory not in THEORIES:
-            raise ValueError(f"theory must be one of {', '.join(THEORIES)}; got {self.theory!r}")
+        check_theory(self.theory)
         if not 0 < self.level < 1:
             raise ValueError(f"level must lie between 0 and 1; got {self.level}")
         if set(self.by) & {*_NAMES, *_Row._fields}:

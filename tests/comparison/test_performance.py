@@ -24,10 +24,12 @@ from mixtures.comparison.performance import (
     monte_carlo_interval,
     mse,
     paired_difference,
+    paired_proportions,
     proportion,
     ratio_of_sums,
     relative_bias,
     relative_error_model_se,
+    relative_precision,
     rmse,
     wilson_interval,
 )
@@ -239,6 +241,66 @@ def test_shares(share):
     assert math.isnan(share([True]).mcse)  # one replicate says nothing of the next
     assert share([True, False, False, False]) == Proportion(0.25, math.sqrt(0.25 * 0.75 / 4), 4)
     assert math.isnan(share([]).value)
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "message"),
+    [
+        ([math.nan, 0, 1], ValueError, "events must be true or false, or 1 or 0; got nan"),
+        ([0, 2], ValueError, "events must be true or false, or 1 or 0; got 2"),
+        (["False", "False"], TypeError, "events must be true or false, or 1 or 0; got <U5"),
+        ([True, None], TypeError, "events must be true or false, or 1 or 0; got object"),
+        (True, ValueError, r"events must be in one row; got shape \(\)"),
+        ([[True], [False]], ValueError, r"events must be in one row; got shape \(2, 1\)"),
+    ],
+)
+def test_what_is_no_event_is_said(events, error, message):
+    for share in (proportion, failure_rate):
+        with pytest.raises(error, match=message):
+            share(events)
+
+
+def test_events_may_be_given_in_several_ways():
+    for events in ([True, False], [1, 0], [1.0, 0.0], np.array([True, False], dtype=object),
+                   pd.Series([True, False], dtype="boolean")):  # fmt: skip
+        assert proportion(events) == Proportion(0.5, math.sqrt(0.125), 2)
+
+
+def test_pairs_of_events_are_neither_missing_nor_of_unequal_number():
+    with pytest.raises(ValueError, match="a must be true or false, or 1 or 0; got nan"):
+        paired_proportions([math.nan, 1, 0], [1, 1, 0])
+    with pytest.raises(ValueError, match=r"a and b must have the same shape \(n,\); got \(3,\), \(1,\)"):
+        paired_proportions([1, 1, 0], [1])
+
+
+@pytest.mark.parametrize(
+    ("measure", "given"),
+    [
+        (coverage, ([0.0, 1.0], [1.0], 0.5)),
+        (coverage, ([0.0, 1.0], [1.0, 2.0], [0.5])),
+        (coverage, (0, 1, 0.5)),
+        (bias_eliminated_coverage, ([0.0, 1.0], [1.0, 2.0], 0.5, [0.1])),
+        (interval_width, ([0.0, 1.0], [1.0])),
+        (relative_bias, ([0.0, 1.0], [1.0])),
+        (relative_error_model_se, ([1, 2, 3], [1])),
+        (relative_precision, ([1, 2, 3], [1])),
+        (paired_difference, ([1, 2, 3], [1])),
+        (ratio_of_sums, ([1, 2, 3], [1])),
+    ],
+)
+def test_replicates_of_unequal_number_are_refused(measure, given):
+    with pytest.raises(ValueError, match=r"must have the same shape \(n,\); got \("):
+        measure(*given)
+
+
+@pytest.mark.parametrize("measure", [
+    lambda theory: empirical_se([1.0, 2.0, 4.0], theory),
+    lambda theory: relative_error_model_se([1.0, 2.0, 4.0], [1.0, 1.0, 2.0], theory),
+    lambda theory: relative_precision([1.0, 2.0, 4.0], [1.0, 1.0, 2.0], theory),
+])  # fmt: skip
+def test_an_unknown_theory_is_refused(measure):
+    with pytest.raises(ValueError, match="theory must be one of robust, normal; got 'normall'"):
+        measure("normall")
 
 
 @given(n=st.integers(1, 5000), data=st.data(), z=st.floats(0.5, 5))
