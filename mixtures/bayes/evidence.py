@@ -15,7 +15,7 @@ from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.memberships import Hard, Memberships, Soft
 from mixtures.model.arrays import Array, Integers, as_floats
 from mixtures.model.data import as_observations
-from mixtures.model.fit import Draws
+from mixtures.model.fit import SUM_TOLERANCE, Draws, as_draws
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,31 +62,22 @@ class Evidence:
         TypeError
             If they are none, or do not hold real numbers.
         ValueError
-            If their shapes differ, or a value is not finite, a weight negative or a variance not positive.
+            If an sd is not positive, or as of `mixtures.model.fit.as_draws`.
         """
-        if not isinstance(draws, Draws | MixtureDraws):
-            raise TypeError(f"draws must be Draws or MixtureDraws; got {type(draws).__name__}")
         if isinstance(draws, MixtureDraws):
+            if (draws.sds <= 0).any():
+                raise ValueError(f"sds must be positive; got {draws.sds.min()}")
             draws = Draws(draws.weights, draws.means[..., None], draws.variances[..., None])
-        weights, means, variances = (
-            as_floats(name, getattr(draws, name)) for name in ("weights", "means", "variances")
-        )
-        if not (means.ndim in {3, 4} and means.shape == variances.shape == (*weights.shape, means.shape[-1])):
-            raise ValueError(
-                "weights, means and variances must have shapes (c, s, k), (c, s, k, d) and (c, s, k, d); "
-                f"got {weights.shape}, {means.shape} and {variances.shape}"
-            )
-        if not means.size:
-            raise ValueError(f"draws must not be empty; got means of shape {means.shape}")
-        if (weights < 0).any():
-            raise ValueError(f"weights must not be negative; got {weights.min()}")
-        if (variances <= 0).any():
-            raise ValueError(f"variances must be positive; got {variances.min()}")
+        elif not isinstance(draws, Draws):
+            raise TypeError(f"draws must be Draws or MixtureDraws; got {type(draws).__name__}")
+        draws = as_draws(draws)
         dimensions = (
-            MixtureDraws(weights, means[..., i], np.sqrt(variances[..., i])).in_one_row()
-            for i in range(means.shape[-1])
+            MixtureDraws(draws.weights, means, np.sqrt(variances)).in_one_row()
+            for means, variances in zip(
+                np.moveaxis(draws.means, -1, 0), np.moveaxis(draws.variances, -1, 0), strict=True
+            )
         )
-        return cls(tuple(dimensions), weights.shape[:-1])
+        return cls(tuple(dimensions), draws.weights.shape[:-1])
 
     @property
     def n_chains(self) -> int:
@@ -124,7 +115,7 @@ class Evidence:
         if given.shape[:-2] != self.shape or given.shape[-1] != self.n_components:
             expected = self._shape_with("n", self.n_components)
             raise ValueError(f"responsibilities must have shape {expected}; got {given.shape}")
-        if not (np.abs(given.sum(axis=-1) - 1) < 1e-6).all() or (given < 0).any():
+        if (given < 0).any() or (np.abs(given.sum(axis=-1) - 1) > SUM_TOLERANCE).any():
             raise ValueError("responsibilities must not be negative, and sum to 1 over the components")
         rows = given.reshape(-1, *given.shape[-2:])
         return replace(self, soft=Soft(np.ascontiguousarray(rows.transpose(2, 1, 0))))
@@ -147,13 +138,19 @@ class Evidence:
         return replace(self, hard=Hard(np.ascontiguousarray(rows), self.n_components))
 
     def with_log_densities(self, values: ArrayLike | None) -> Self:
-        """Add log posterior densities, (c, s) or (s,)."""
+        """Add log posterior densities, (c, s) or (s,): -inf where a draw is impossible."""
         if values is None:
             return self
-        given = np.asarray(values, dtype=np.float64)
+        given = np.asarray(values)
+        if given.dtype.kind not in "fiu":
+            raise TypeError(f"log_densities must hold real numbers; got {given.dtype}")
         if given.shape != self.shape:
             raise ValueError(f"log_densities must have shape {self.shape}, as the draws; got {given.shape}")
-        return replace(self, log_densities=given.reshape(-1))
+        if not (given < math.inf).all():
+            raise ValueError("log_densities must be numbers below infinity; got nan or inf")
+        if not np.isfinite(given).any():
+            raise ValueError("log_densities must be finite for some draw; got -inf for all")
+        return replace(self, log_densities=given.astype(np.float64).reshape(-1))
 
     def check_counts(self) -> None:
         """Raise a ValueError unless whatever was given has the same number of observations."""
@@ -192,9 +189,13 @@ class Evidence:
         return self.x
 
     def pivot(self) -> int:
-        """Return the place of the draw of highest posterior density, else of highest likelihood."""
+        """Return the place of the draw of highest posterior density, else of highest likelihood.
+
+        A sampler's density is not finite where a weight or sd underflows: such a draw is no pivot.
+        """
         if self.log_densities is not None:
-            return int(np.where(np.isnan(self.log_densities), -math.inf, self.log_densities).argmax())
+            found = np.isfinite(self.log_densities)
+            return int(np.where(found, self.log_densities, -math.inf).argmax())
         draws, x = self._univariate("log_densities")
         return int(log_likelihoods(draws, x).argmax())
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixtures.comparison.averages import Averages, average, batches
-from mixtures.comparison.doubt import as_responsibilities, check_univariate, responsibilities_in
+from mixtures.comparison.doubt import as_responsibilities, as_univariate, responsibilities_in
 from mixtures.model.arrays import Array
 from mixtures.model.data import as_observations
 from mixtures.model.fit import Draws
@@ -37,16 +37,18 @@ def co_clustering(draws: Draws, x: ArrayLike) -> Averages:
 
     Raises
     ------
+    TypeError
+        If draws are no `Draws`, or do not hold real numbers.
     ValueError
-        If there are more observations, or the draws are of several dimensions or not finite.
+        If there are more observations, or the draws are of several dimensions or not mixtures of normals.
     """
     values = as_observations(x, n_dims=1)[:, 0]
-    check_univariate(draws)
+    checked = as_univariate(draws)
 
     def block(rows: slice) -> Array:
-        return responsibilities_in(rows, draws, values)
+        return responsibilities_in(rows, checked, values)
 
-    return _paired(block, len(values), *draws.weights.shape[:2])
+    return _paired(block, len(values), *checked.weights.shape[:2])
 
 
 def co_clustering_of(responsibilities: ArrayLike) -> Averages:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from mixtures.comparison.averages import Averages, average_draws
 from mixtures.model.arrays import Array, as_floats
 from mixtures.model.data import as_observations
-from mixtures.model.fit import Draws
+from mixtures.model.fit import SUM_TOLERANCE, Draws, as_draws
 
 #: A hard assignment is settled where at least this share of draws agree on it.
 SETTLED = 0.95
@@ -74,7 +74,7 @@ class Doubt:
         Raises
         ------
         ValueError
-            If they are not finite, negative, do not sum to 1, or there are none.
+            If they are not finite, negative, do not sum to 1 within 1e-6, or there are none.
         """
         r = as_responsibilities(responsibilities)
         return cls(*_split(np.moveaxis(r.reshape(-1, *r.shape[2:]), -1, 0), len(r)))
@@ -85,9 +85,12 @@ class Doubt:
 
         Raises
         ------
+        TypeError
+            If draws are no `Draws`, or do not hold real numbers.
         ValueError
-            If the draws are of several dimensions or not finite.
+            If the draws are of several dimensions, or not mixtures of normals.
         """
+        draws = as_univariate(draws)
         values = as_observations(x, n_dims=1)[:, 0]
         parts = [_split(r, len(draws.weights)) for r in responsibilities_at(draws, values)]
         return cls(*(_joined(part) for part in zip(*parts, strict=True)))
@@ -106,24 +109,19 @@ class Doubt:
 
 
 def as_responsibilities(responsibilities: ArrayLike) -> Array:
-    """Return responsibilities (c, s, n, k), checked: finite, not negative, summing to 1, and of some draw."""
+    """Return responsibilities (c, s, n, k), checked: finite, not negative, of some draw; with sums of 1."""
     r = as_floats("responsibilities", responsibilities, 4)
     if not r.size:
         raise ValueError(f"responsibilities must be of at least one draw; got shape {r.shape}")
-    if r.min() < 0 or np.abs(r.sum(axis=-1) - 1).max() > 1e-8:
+    sums = r.sum(axis=-1, keepdims=True)
+    if r.min() < 0 or np.abs(sums - 1).max() > SUM_TOLERANCE:
         raise ValueError("responsibilities must not be negative, and sum to 1 over components")
+    r /= sums
     return r
 
 
 def responsibilities_at(draws: Draws, x: Array) -> Iterator[Array]:
-    """Responsibilities of univariate observations (n,) at every draw, block by block: (k, c s, b) each.
-
-    Raises
-    ------
-    ValueError
-        If the draws are of several dimensions or not finite.
-    """
-    check_univariate(draws)
+    """Responsibilities of univariate observations (n,) at every draw, block by block: (k, c s, b) each."""
     k = draws.weights.shape[-1]
     step = max(1, _BLOCK // draws.weights.size)
     for first in range(0, len(x), step):
@@ -148,12 +146,14 @@ def responsibilities_in(rows: slice, draws: Draws, x: Array) -> Array:
     return r
 
 
-def check_univariate(draws: Draws) -> None:
-    """Raise a ValueError unless the draws are finite and of univariate mixtures."""
+def as_univariate(draws: Draws) -> Draws:
+    """Return draws (c, s, k) in float64 if each is a univariate mixture; further errors as of `as_draws`."""
+    draws = as_draws(draws)
+    if draws.weights.ndim != 3:
+        raise ValueError(f"draws must be of chains, with weights (c, s, k); got {draws.weights.shape}")
     if draws.means.shape[-1] != 1:
         raise ValueError(f"draws must be of univariate mixtures; got {draws.means.shape[-1]} dimensions")
-    for name in ("weights", "means", "variances"):
-        as_floats(name, getattr(draws, name))
+    return draws
 
 
 def _split(r: Array, n_chains: int) -> tuple[Averages, ...]:

@@ -9,9 +9,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, Integers, freeze_arrays, restore_frozen
+from mixtures.model.arrays import Array, Integers, as_floats, freeze, freeze_arrays, restore_frozen
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
+
+#: What weights of a draw, or responsibilities of an observation, may miss 1 by: rounding to single precision.
+SUM_TOLERANCE = 1e-6
 
 
 class Status(StrEnum):
@@ -103,6 +106,40 @@ class Draws:
         return type(self)(
             self.weights[..., permutation], self.means[:, :, permutation], self.variances[:, :, permutation]
         )
+
+
+def as_draws(draws: Draws) -> Draws:
+    """Return draws (c, s, k), or (s, k) in one row, in float64 if each is a mixture of normals.
+
+    Raises
+    ------
+    TypeError
+        If they are no draws, or do not hold real numbers.
+    ValueError
+        If shapes disagree, there are none, a value is not finite, a weight is negative, the weights of a
+        draw do not sum to 1 within 1e-6, or a variance is not positive.
+    """
+    if not isinstance(draws, Draws):
+        raise TypeError(f"draws must be Draws; got {type(draws).__name__}")
+    weights, means, variances = (
+        freeze(as_floats(name, getattr(draws, name))) for name in ("weights", "means", "variances")
+    )
+    if not (means.ndim in {3, 4} and means.shape == variances.shape == (*weights.shape, means.shape[-1])):
+        raise ValueError(
+            "weights, means and variances must have shapes (c, s, k), (c, s, k, d) and (c, s, k, d); "
+            f"got {weights.shape}, {means.shape} and {variances.shape}"
+        )
+    if not means.size:
+        raise ValueError(f"draws must not be empty; got means of shape {means.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"weights must not be negative; got {weights.min()}")
+    sums = weights.sum(axis=-1)
+    furthest = sums.flat[np.abs(sums - 1).argmax()]
+    if abs(furthest - 1) > SUM_TOLERANCE:
+        raise ValueError(f"weights must sum to 1 within {SUM_TOLERANCE:g} at each draw; got {furthest:.10g}")
+    if (variances <= 0).any():
+        raise ValueError(f"variances must be positive; got {variances.min()}")
+    return Draws(weights, means, variances)
 
 
 @dataclass(frozen=True, slots=True)

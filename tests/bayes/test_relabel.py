@@ -219,6 +219,19 @@ WRONG = {
     "nan": (three(means=with_nan()), "ordering", {}, "means must be finite; got nan at position 1, 2, 0, 0"),
     "shapes": (three(weights=np.ones((2, 5, 3))), "ordering", {}, r"must have shapes .* got \(2, 5, 3\), "),
     "negative weights": (three(weights=-np.ones((2, 4, 3))), "ordering", {}, "weights must not be negative"),
+    "weights of no distribution": (
+        three(weights=np.full((2, 4, 3), 0.5)),
+        "ecr",
+        {},
+        "weights must sum to 1 within 1e-06 at each draw; got 1.5",
+    ),
+    "no weight": (three(weights=np.zeros((2, 4, 3))), "ordering", {}, "weights must sum to 1 .*; got 0"),
+    "negative sds": (
+        MixtureDraws(np.ones((2, 4, 1)), np.zeros((2, 4, 1)), -np.ones((2, 4, 1))),
+        "ordering",
+        {},
+        "sds must be positive; got -1",
+    ),
     "no spread": (three(variances=np.zeros((2, 4, 3, 1))), "ecr", {}, "variances must be positive; got 0"),
     "nothing to tell by": (
         three(),
@@ -268,6 +281,24 @@ WRONG = {
         {"log_densities": np.zeros(8)},
         r"must have shape \(2, 4\), as the draws; got",
     ),
+    "a density that is no number": (
+        three(),
+        "pra",
+        {"log_densities": [[0, 0, 0, 0], [0, np.nan, 0, 0]]},
+        "log_densities must be numbers below infinity",
+    ),
+    "an infinite density": (
+        three(),
+        "ecr",
+        {"log_densities": [[0, 0, 0, 0], [0, np.inf, 0, 0]], "responsibilities": SOFT},
+        "log_densities must be numbers below infinity",
+    ),
+    "no density": (
+        three(),
+        "reference",
+        {"log_densities": np.full((2, 4), -np.inf)},
+        "log_densities must be finite for some draw; got -inf for all",
+    ),
     "counts": (
         three(),
         "stephens",
@@ -312,6 +343,7 @@ def test_what_makes_no_sense_is_refused(draws, method, given, message):
     [
         ({"allocations": np.zeros((2, 4, 9))}, "allocations must hold whole numbers; got float64"),
         ({"responsibilities": np.zeros((2, 4, 9, 3), bool)}, "responsibilities must hold real numbers"),
+        ({"log_densities": np.full((2, 4), "a")}, "log_densities must hold real numbers; got <U1"),
     ],
 )
 def test_what_is_of_the_wrong_kind_is_refused(given, message):
@@ -328,6 +360,28 @@ def test_an_empty_posterior_is_refused():
     draws = three(weights=np.ones((2, 0, 3)), means=np.ones((2, 0, 3, 1)), variances=np.ones((2, 0, 3, 1)))
     with pytest.raises(ValueError, match=r"draws must not be empty; got means of shape \(2, 0, 3, 1\)"):
         relabel(draws, "ordering")
+
+
+@pytest.mark.parametrize("method", ["reference", "pra", "ecr"])
+def test_a_draw_without_a_density_is_no_pivot(method, random_draws):
+    """The sampler's may be -inf, inf or NaN where a weight underflows; a user's may be -inf."""
+    draws = random_draws((2, 20), 3, seed=1)
+    densities = np.random.default_rng(2).normal(size=(2, 20))
+    densities[1, 3] = 9
+    expected = relabel(draws, method, x=X, log_densities=densities).permutations
+    for impossible in (-np.inf, np.inf, np.nan):
+        densities[0, :3] = densities[1, 7] = impossible
+        inside = relabelled(Evidence.of(draws, X, densities), Relabel(method))
+        np.testing.assert_array_equal(inside.permutations, expected)
+    densities[0, :3] = densities[1, 7] = -np.inf
+    np.testing.assert_array_equal(relabel(draws, method, x=X, log_densities=densities).permutations, expected)
+
+
+def test_draws_in_single_precision_are_taken(random_draws):
+    draws = random_draws((2, 20), 3, seed=1)
+    parts = draws.weights, draws.means[..., None], draws.variances[..., None]
+    found = relabel(Draws(*(part.astype(np.float32) for part in parts)), "stephens", x=X)
+    np.testing.assert_array_equal(found.permutations, relabel(draws, "stephens", x=X).permutations)
 
 
 def test_a_samplers_own_draws_are_taken_as_they_are(random_draws):

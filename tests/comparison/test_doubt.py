@@ -78,17 +78,76 @@ def test_blocks_of_observations_change_nothing(monkeypatch):
         np.testing.assert_allclose(getattr(parts, name).mcse, getattr(whole, name).mcse, rtol=1e-13)
 
 
-def test_what_cannot_be_split_is_named():
-    plane = Draws(np.ones((1, 3, 1)), np.zeros((1, 3, 1, 2)), np.ones((1, 3, 1, 2)))
-    with pytest.raises(ValueError, match="draws must be of univariate mixtures; got 2 dimensions"):
-        Doubt.at(plane, [0.0])
-    holed = Draws(np.ones((1, 2, 1)), np.array([[[[0.0]], [[np.nan]]]]), np.ones((1, 2, 1, 1)))
-    with pytest.raises(ValueError, match="means must be finite; got nan at position 0, 1, 0, 0"):
-        Doubt.at(holed, [0.0])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_responsibilities_in_either_precision_are_taken(kind):
+    logits = np.random.default_rng(3).normal(size=(2, 50, 30, 3)).astype(kind)
+    r = np.exp(logits)
+    r /= r.sum(axis=-1, keepdims=True)
+    assert r.dtype == kind
+    exact = r / r.sum(axis=-1, keepdims=True, dtype=np.float64)
+    np.testing.assert_allclose(Doubt.of(r).parameters.values, Doubt.of(exact).parameters.values, rtol=1e-12)
+
+
+def test_responsibilities_that_cannot_be_split_are_named():
     with pytest.raises(ValueError, match="sum to 1 over components"):
         Doubt.of(np.full((1, 2, 1, 2), 0.4))
+    with pytest.raises(ValueError, match="sum to 1 over components"):
+        Doubt.of(np.full((1, 2, 1, 2), 0.5 + 1e-6))
     with pytest.raises(ValueError, match="at least one draw"):
         Doubt.of(np.empty((1, 0, 1, 2)))
+
+
+def two(**changes):
+    """Three draws of two components."""
+    parts = {"weights": np.full((1, 3, 2), 0.5)} | {
+        name: np.ones((1, 3, 2, 1)) for name in ("means", "variances")
+    }
+    return Draws(**(parts | changes))
+
+
+WRONG = {
+    "two dimensions": (
+        {"means": np.zeros((1, 3, 2, 2)), "variances": np.ones((1, 3, 2, 2))},
+        "draws must be of univariate mixtures; got 2 dimensions",
+    ),
+    "nan": (
+        {"means": np.full((1, 3, 2, 1), np.nan)},
+        "means must be finite; got nan at position 0, 0, 0, 0",
+    ),
+    "no variance": ({"variances": np.zeros((1, 3, 2, 1))}, "variances must be positive; got 0"),
+    "negative variances": ({"variances": -np.ones((1, 3, 2, 1))}, "variances must be positive; got -1"),
+    "negative weights": (
+        {"weights": np.full((1, 3, 2), [-1.0, 2.0])},
+        "weights must not be negative; got -1",
+    ),
+    "no weight": ({"weights": np.zeros((1, 3, 2))}, "weights must sum to 1 within 1e-06 at each draw; got 0"),
+    "weights of no distribution": ({"weights": np.ones((1, 3, 2))}, "weights must sum to 1 .* got 2"),
+    "shapes": (
+        {"means": np.zeros((1, 2, 2, 1))},
+        r"must have shapes .* got \(1, 3, 2\), \(1, 2, 2, 1\) and \(1, 3, 2, 1\)",
+    ),
+    "no draws": (
+        {name: np.ones((1, 0, 2, *last)) for name, *last in (("weights",), ("means", 1), ("variances", 1))},
+        r"draws must not be empty; got means of shape \(1, 0, 2, 1\)",
+    ),
+    "no chains": (
+        {"weights": np.full((3, 2), 0.5), "means": np.zeros((3, 2, 1)), "variances": np.ones((3, 2, 1))},
+        r"draws must be of chains, with weights \(c, s, k\); got \(3, 2\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("measure", [Doubt.at, co_clustering])
+@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
+def test_draws_of_no_univariate_mixtures_are_refused(measure, changes, message):
+    with pytest.raises(ValueError, match=message):
+        measure(two(**changes), [0.0, 1.0])
+
+
+@pytest.mark.parametrize("measure", [Doubt.at, co_clustering])
+def test_what_are_no_draws_is_refused(measure):
+    with pytest.raises(TypeError, match="draws must be Draws; got NoneType"):
+        measure(None, [0.0])
 
 
 # Co-clustering ----------------------------------------------------------------------------------
