@@ -73,9 +73,9 @@ def relabel_datatree(
     Raises
     ------
     TypeError
-        If labels are not whole numbers.
+        If it is no DataTree, or labels are not whole numbers.
     ValueError
-        If a group, variable or dimension is missing, labels name no components, or as of
+        If a group, variable or dimension is missing, or one too many, labels name no components, or as of
         `mixtures.relabel`.
     """
     draws = draws_of(tree, weights=weights, means=means, sds=sds, component_dim=component_dim)
@@ -101,6 +101,18 @@ def draws_of(
             raise ValueError(
                 f"{name} must have the components' dimension, {' or '.join(dims)}; got {posterior[name].dims}"
             )
+    if len(w.dims) > 3:
+        raise ValueError(
+            f"{weights} must have no dimension but chain, draw and the components'; "
+            f"got {posterior[weights].dims}"
+        )
+    if not {*sd.dims} <= {*mu.dims}:
+        raise ValueError(
+            f"{sds} must have no dimension that {means} has not; "
+            f"got {posterior[sds].dims} and {posterior[means].dims}"
+        )
+    if (sd <= 0).any():
+        raise ValueError(f"{sds} must be positive; got {sd.min().item()}")
     mu, sd = xr.broadcast(mu.transpose(*_DRAWS, "component", ...), sd)
     shape = (*mu.shape[:3], -1)
     return Draws(
@@ -152,6 +164,10 @@ def _reordered_tree(
 
 
 def _posterior(tree: xr.DataTree) -> xr.Dataset:
+    import xarray as xr
+
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(f"tree must be a DataTree with a group posterior; got {type(tree).__name__}")
     if "posterior" not in tree.children:
         raise ValueError(f"tree must have a group posterior; got {', '.join(tree.children) or 'none'}")
     return tree["posterior"].to_dataset()

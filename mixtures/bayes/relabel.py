@@ -187,10 +187,10 @@ def relabel(
     allocations : (c, s, n) array_like of int, optional
         Components from 0 to k - 1, for ECR and the data-based method.
     log_densities : (c, s) array_like, optional
-        Log posterior density of each draw, up to a constant: the highest is the pivot of ECR, PRA and
-        assignment to a reference.
+        Log posterior density of each draw, up to a constant, -inf where a draw is impossible: the highest
+        is the pivot of ECR, PRA and assignment to a reference, which need it on multivariate draws.
     reference : NormalMixture, optional
-        Mixture to assign components to, by "reference" alone.
+        Mixture to assign components to, by "reference" alone; covariances off the diagonal are ignored.
     start : Relabel or str
         Where the iterative methods, which may end in a local optimum, and the data-based one begin:
         "none" as sampled, save that each chain is put as a whole in the order that suits the first
@@ -203,10 +203,10 @@ def relabel(
     Raises
     ------
     TypeError
-        If an argument does not hold numbers of the right kind.
+        If an argument does not hold numbers of the right kind, or is of the wrong one.
     ValueError
-        If shapes differ, draws are not finite, there are fewer observations than components, or what
-        the method needs is missing.
+        If shapes differ, draws are no mixtures of normals, log densities are NaN or infinite, there are
+        fewer observations than components, or what the method needs is missing.
     """
     method, start = _known("method", method, tuple(_SOLVERS)), _known("start", start, _STARTS)
     if method not in _WITH_START and start != Relabel.NONE:
@@ -267,6 +267,8 @@ def _by_reference(evidence: Evidence) -> Solution:
 
 
 def _to_mixture(evidence: Evidence, mixture: NormalMixture) -> Solution:
+    if not isinstance(mixture, NormalMixture):
+        raise TypeError(f"reference must be a NormalMixture; got {type(mixture).__name__}")
     expected = evidence.n_components, len(evidence.dimensions)
     if mixture.means.shape != expected:
         raise ValueError(

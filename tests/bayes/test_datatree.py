@@ -133,6 +133,21 @@ WRONG = {
         {"component_dim": ["group", "item"]},
         "loadings must have one dimension of components; got group, item",
     ),
+    "weights of each item": (
+        tree_of(posterior() | {"w": np.full((2, 30, 4, 3), 1 / 3)}, DIMS | {"w": ["item", "group"]}),
+        {},
+        "w must have no dimension but chain, draw and the components'; got .*'item'",
+    ),
+    "sds along a dimension not listed": (
+        tree_of(posterior(), DIMS | {"sigma": ["other"]}),
+        {},
+        "sigma must have no dimension that mu has not; got .*'other'.* and .*'group'",
+    ),
+    "sds on a log scale": (
+        tree_of(posterior() | {"sigma": np.full((2, 30, 3), -0.5)}),
+        {},
+        "sigma must be positive; got -0.5",
+    ),
 }
 
 
@@ -140,6 +155,11 @@ WRONG = {
 def test_what_is_missing_is_said(tree, names, message):
     with pytest.raises(ValueError, match=message):
         relabel_datatree(tree, "ordering", **NAMES | names)
+
+
+def test_what_is_no_tree_is_refused():
+    with pytest.raises(TypeError, match="tree must be a DataTree with a group posterior; got Dataset"):
+        relabel_datatree(tree_of(posterior())["posterior"].to_dataset(), "ordering", **NAMES)
 
 
 Z = np.random.default_rng(9).integers(0, 3, (2, 30, 12))  # allocations, in the order of `posterior()`

@@ -351,6 +351,21 @@ def test_what_is_of_the_wrong_kind_is_refused(given, message):
         relabel(three(), "ecr", **given)
 
 
+def test_a_reference_that_is_no_mixture_is_refused():
+    with pytest.raises(TypeError, match="reference must be a NormalMixture; got str"):
+        relabel(three(), "reference", reference="a")
+
+
+def test_a_reference_is_taken_without_its_correlations():
+    """Draws have none; a mixture with correlations is as far from them as the one without."""
+    centres, spread = np.array([[0.0, 0.0], [0.5, 0.0]]), np.array([[1.0, 0.9], [0.9, 1.0]])
+    means = centres + np.random.default_rng(4).normal(0, 0.5, (1, 20, 2, 2))
+    draws = Draws(np.full((1, 20, 2), 0.5), means, np.ones((1, 20, 2, 2)))
+    round_, long = (NormalMixture([0.5, 0.5], centres, [np.eye(2), one]) for one in (np.eye(2), spread))
+    by_round, by_long = (relabel(draws, "reference", reference=one) for one in (round_, long))
+    np.testing.assert_array_equal(by_long.costs, by_round.costs)
+
+
 def test_what_are_no_draws_is_refused():
     with pytest.raises(TypeError, match="draws must be Draws or MixtureDraws; got list"):
         relabel([1, 2], "ordering")
