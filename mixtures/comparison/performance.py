@@ -57,6 +57,16 @@ class ProportionDifference(Measure):
     """Paired difference of two proportions, whose interval is Tango's: Wilson's, for pairs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Positive(Measure):
+    """A positive number, whose interval is made on the log scale and so stays positive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excess(Measure):
+    """A positive ratio r as 100 (r - 1), in per cent, whose interval is made on the log scale of r."""
+
+
 def check_theory(theory: str) -> None:
     """Raise a ValueError for a theory of Monte Carlo errors that there is not."""
     if theory not in THEORIES:
@@ -85,43 +95,43 @@ def relative_bias(errors: ArrayLike, truth: ArrayLike) -> Measure:
     return mean(e / truths[0])
 
 
-def empirical_se(errors: ArrayLike, theory: Theory = "robust") -> Measure:
+def empirical_se(errors: ArrayLike, theory: Theory = "robust") -> Positive:
     """Standard deviation of the errors."""
     check_theory(theory)
     e = _finite(errors)
     n, s = len(e), _sd(e)
     if not s > 0:
-        return Measure(s, math.nan, n)
+        return Positive(s, math.nan, n)
     if theory == "normal":
-        return Measure(s, s / math.sqrt(2 * (n - 1)), n)
+        return Positive(s, s / math.sqrt(2 * (n - 1)), n)
     spread = _ratio_se(_squares(e), np.ones(n))
-    return Measure(s, math.sqrt(n / (n - 1)) * spread / (2 * s) if n > 2 else math.nan, n)
+    return Positive(s, math.sqrt(n / (n - 1)) * spread / (2 * s) if n > 2 else math.nan, n)
 
 
-def mse(errors: ArrayLike) -> Measure:
+def mse(errors: ArrayLike) -> Positive:
     """Mean squared error."""
-    return mean(_finite(errors) ** 2)
+    return _positive(mean(_finite(errors) ** 2))
 
 
-def rmse(errors: ArrayLike) -> Measure:
+def rmse(errors: ArrayLike) -> Positive:
     """Root mean squared error."""
     squared = mse(errors)
     root = math.sqrt(squared.value)
-    return Measure(root, squared.mcse / (2 * root) if root > 0 else math.nan, squared.n)
+    return Positive(root, squared.mcse / (2 * root) if root > 0 else math.nan, squared.n)
 
 
-def model_se(standard_errors: ArrayLike) -> Measure:
+def model_se(standard_errors: ArrayLike) -> Positive:
     """Root mean squared standard error that the method claims."""
     v = _finite(standard_errors) ** 2
     if not len(v):
-        return Measure(math.nan, math.nan, 0)
+        return Positive(math.nan, math.nan, 0)
     m = math.sqrt(v.mean())
-    return Measure(m, _sd(v) / (2 * m * math.sqrt(len(v))) if m > 0 else math.nan, len(v))
+    return Positive(m, _sd(v) / (2 * m * math.sqrt(len(v))) if m > 0 else math.nan, len(v))
 
 
 def relative_error_model_se(
     errors: ArrayLike, standard_errors: ArrayLike, theory: Theory = "robust"
-) -> Measure:
+) -> Excess:
     """Relative error of the model SE M against the empirical SE s, 100 (M / s - 1), in per cent.
 
     A replicate without a standard error still counts for s; `n` is the number of those with one.
@@ -133,21 +143,21 @@ def relative_error_model_se(
     is_given = ~np.isnan(v)
     n, m, s = len(e), int(is_given.sum()), _sd(e)
     if m == 0 or not s > 0:
-        return Measure(math.nan, math.nan, m)
+        return Excess(math.nan, math.nan, m)
     mean_v = float(v[is_given].mean())
     ratio = math.sqrt(mean_v) / s
     value = 100 * (ratio - 1)
     if m == 1 or ratio == 0:
-        return Measure(value, math.nan, m)
+        return Excess(value, math.nan, m)
     if theory == "normal":
         shares = _sd(v[is_given]) ** 2 / (4 * m * mean_v**2) + 1 / (2 * (n - 1))
-        return Measure(value, 100 * ratio * math.sqrt(shares), m)
+        return Excess(value, 100 * ratio * math.sqrt(shares), m)
     # The mean over those given, as a sum over all: a missing one is at the mean.
     claimed = np.where(is_given, mean_v + (v - mean_v) * n / m, mean_v)
-    return Measure(value, 100 * _ratio_se(claimed, _squares(e)) / (2 * ratio), m)
+    return Excess(value, 100 * _ratio_se(claimed, _squares(e)) / (2 * ratio), m)
 
 
-def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "robust") -> Measure:
+def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "robust") -> Excess:
     """Relative precision against another method, 100 ((s_versus / s)^2 - 1), in per cent.
 
     Over the replicates where both have an error: how many more replicates or, roughly, observations
@@ -159,7 +169,7 @@ def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "r
     a, b = a[is_paired], b[is_paired]
     n, s_a, s_b = len(a), _sd(a), _sd(b)
     if not (s_a > 0 and s_b > 0):
-        return Measure(math.nan, math.nan, n)
+        return Excess(math.nan, math.nan, n)
     ratio = (s_a / s_b) ** 2
     if n == 2:
         mcse = math.nan
@@ -167,13 +177,13 @@ def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "r
         mcse = 200 * ratio * math.sqrt((1 - np.corrcoef(a, b)[0, 1] ** 2) / (n - 1))
     else:
         mcse = 100 * _ratio_se(_squares(a), _squares(b))
-    return Measure(100 * (ratio - 1), mcse, n)
+    return Excess(100 * (ratio - 1), mcse, n)
 
 
-def reversed_precision(precision: Measure) -> Measure:
+def reversed_precision(precision: Measure) -> Excess:
     """Relative precision of the other method against the one, from that of the one against the other."""
     ratio = 1 + precision.value / 100
-    return Measure(100 * (1 / ratio - 1), precision.mcse / ratio**2, precision.n)
+    return Excess(100 * (1 / ratio - 1), precision.mcse / ratio**2, precision.n)
 
 
 def coverage(lower: ArrayLike, upper: ArrayLike, truth: ArrayLike) -> Proportion:
@@ -191,10 +201,10 @@ def bias_eliminated_coverage(
     return coverage(low, high, np.asarray(truth, dtype=float) + bias(errors).value)
 
 
-def interval_width(lower: ArrayLike, upper: ArrayLike) -> Measure:
+def interval_width(lower: ArrayLike, upper: ArrayLike) -> Positive:
     """Mean width of the intervals that there are."""
     low, high = _aligned(lower=lower, upper=upper)
-    return mean(high - low)
+    return _positive(mean(high - low))
 
 
 def failure_rate(failed: ArrayLike) -> Proportion:
@@ -271,8 +281,9 @@ def monte_carlo_interval(measure: Measure, level: float) -> tuple[float, float]:
     """Interval of a measure for Monte Carlo error, at a level such as 0.99.
 
     Wilson's for a proportion, Tango's for a paired difference of two; else as many standard errors to
-    each side as Student's t with n - 1 degrees of freedom asks for. NaN where the Monte Carlo error is not
-    known, or is 0 because all replicates say the same: how far the next could differ is then not known.
+    each side as Student's t with n - 1 degrees of freedom asks for, on the log scale for what is positive.
+    NaN where the Monte Carlo error is not known, or is 0 because all replicates say the same: how far the
+    next could differ is then not known.
     """
     from scipy.stats import norm, t
 
@@ -283,14 +294,28 @@ def monte_carlo_interval(measure: Measure, level: float) -> tuple[float, float]:
         return tango_interval(measure, float(norm.ppf(tail)))
     is_known = measure.n > 1 and measure.mcse > 0
     half = float(t.ppf(tail, measure.n - 1)) * measure.mcse if is_known else math.nan
+    if isinstance(measure, Positive):
+        return _log_interval(measure.value, half)
+    if isinstance(measure, Excess):
+        low, high = _log_interval(1 + measure.value / 100, half / 100)
+        return 100 * (low - 1), 100 * (high - 1)
     return measure.value - half, measure.value + half
+
+
+def _log_interval(value: float, half: float) -> tuple[float, float]:
+    """Interval of a positive value whose logarithm has a standard error smaller by as many times."""
+    if not value > 0:
+        return math.nan, math.nan
+    with np.errstate(over="ignore"):  # of two replicates it may reach from 0 to infinity
+        factor = float(np.exp(half / value))
+    return value / factor, value * factor
 
 
 def replicates_needed(measure: Measure, mcse: float) -> int | None:
     """Replicates at which the Monte Carlo error would be `mcse`, if the measure stayed where it is.
 
-    (s / mcse)^2 for a bias, c (1 - c) / mcse^2 for a coverage c. At 0 and 1 the error of a proportion
-    is that of Wilson's 95% interval, half its width over 1.96. None where the error is not known.
+    (s / mcse)^2 for a bias, c (1 - c) / mcse^2 for a coverage c. A proportion of 0 or 1 is taken to be at
+    the centre of its 95% Wilson interval. None where the error is not known.
 
     Raises
     ------
@@ -299,8 +324,9 @@ def replicates_needed(measure: Measure, mcse: float) -> int | None:
     """
     if not mcse > 0:
         raise ValueError(f"mcse must be positive; got {mcse}")
-    if isinstance(measure, Proportion) and measure.value in (0, 1):
-        return math.ceil(max(_Z / (2 * mcse) - _Z**2, 1.0))
+    if isinstance(measure, Proportion) and measure.value in (0, 1) and measure.n > 1:
+        share = _Z**2 / 2 / (measure.n + _Z**2)  # how far the centre is from the edge
+        return math.ceil(share * (1 - share) / mcse**2)
     if not (measure.mcse > 0 and math.isfinite(measure.mcse)):
         return None
     return math.ceil(measure.n * (measure.mcse / mcse) ** 2 * (1 - 1e-12))  # less what is rounding
@@ -324,6 +350,10 @@ def _ratio_se(numerators: Array, denominators: Array) -> float:
 def _squares(values: Array) -> Array:
     """Squared deviations from the mean, whose mean is the variance with n - 1."""
     return np.square(values - values.mean()) * len(values) / (len(values) - 1)
+
+
+def _positive(measure: Measure) -> Positive:
+    return Positive(measure.value, measure.mcse, measure.n)
 
 
 def _sd(values: Array) -> float:

@@ -112,7 +112,7 @@ def measure_performance(
         Of the Monte Carlo errors of measures that rest on variances.
     level : float
         Of the Monte Carlo intervals: Wilson's for proportions, Tango's for paired differences of
-        proportions, otherwise by Student's t.
+        proportions, otherwise by Student's t, on the log scale for what is positive.
     wanted : mapping of str to float, optional
         Monte Carlo errors to plan for, by measure: `n_needed` says how many replicates give them.
     without_intervals : sequence of mapping of str to hashable

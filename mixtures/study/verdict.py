@@ -51,7 +51,7 @@ def judge(claim: Claim, measure: Measure, n_judgements: int = 1) -> Judgement:
     Supported if the Monte Carlo interval lies inside the claimed region, refuted if wholly outside,
     else inconclusive. The interval is Bonferroni's over `n_judgements`; Wilson's for a
     proportion, Tango's for a paired difference of two, a single point for a p-value, which is exact given
-    the replicates, by Student's t for anything else.
+    the replicates, by Student's t for anything else, on the log scale for what is positive.
 
     Parameters
     ----------

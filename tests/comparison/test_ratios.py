@@ -32,7 +32,6 @@ from mixtures.comparison.performance import (
     replicates_needed,
     reversed_precision,
     rmse,
-    wilson_interval,
 )
 
 Z = 1.959964
@@ -360,16 +359,22 @@ def test_a_bias_takes_its_spread_over_the_error_squared():
     assert replicates_needed(bias(errors), 0.1) == expected
 
 
-def test_a_proportion_of_one_still_takes_replicates():
-    """As many as make Wilson's half-width 1.96 of the errors wanted."""
-    needed = replicates_needed(proportion([True] * 10), 0.005)
-    assert needed > 100
+def test_one_replicate_plans_nothing():
+    """Its Monte Carlo error is not known."""
+    for measure in (proportion([True]), proportion([]), bias([0.5])):
+        assert replicates_needed(measure, 0.005) is None
 
-    def wilson_error(n):
-        low, high = wilson_interval(proportion([True] * n), Z)
-        return (high - low) / 2 / Z
 
-    assert wilson_error(needed) <= 0.005 < wilson_error(needed - 1)
+def test_replicates_that_all_covered_do_not_plan_for_certainty():
+    """At .95 it takes 1,900: whoever has seen five of five covered cannot be told of fewer."""
+    assert replicates_needed(proportion([True] * 19 + [False]), 0.005) == 1900
+    needed = [replicates_needed(proportion([True] * n), 0.005) for n in (5, 20, 100, 1000)]
+    assert needed == sorted(needed, reverse=True)
+    assert needed[0] > 1900 > needed[2]
+    z2 = Z**2
+    centre = (20 + z2 / 2) / (20 + z2)
+    assert needed[1] == math.ceil(centre * (1 - centre) / 0.005**2)
+    assert needed == [replicates_needed(proportion([False] * n), 0.005) for n in (5, 20, 100, 1000)]
 
 
 @pytest.mark.parametrize("measure", [Measure(0.5, math.nan, 1), mean([2.0, 2.0]), mean([])])
