@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,18 @@ _CLOSE = 1e-6  # root of the deviance to which an end is found
 _MOST_NEWTON, _MOST_POINTS, _MOST_REFINEMENTS = 25, 200, 40
 _FARTHEST_MEAN = 10.0  # from the data, in their range
 _LARGEST_VARIANCE = 1e6
+_EMPTY = 1e-2  # observations of a component that has lost its own
+
+
+class Stop(StrEnum):
+    """Why a branch was followed no further, and its end is open."""
+
+    EMPTY = "a component loses its observations"
+    SLIVER = "a component becomes a sliver"
+    FAR = "a component leaves the data"
+    UPTURN = "the likelihood turns upwards"
+    FOLD = "the constrained maximum ceases to be one"
+    LONG = f"{_MOST_POINTS} steps do not reach it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +61,13 @@ class Profiles:
     ----------
     lower, upper : Parameters
         An open end is the bound of its parameter.
-    open_ends : tuple of str
-        Names of the open ends.
+    open_ends : dict of str to Stop
+        Names of the open ends, such as "mean 1 below", and why each is open.
     """
 
     lower: Parameters
     upper: Parameters
-    open_ends: tuple[str, ...]
+    open_ends: dict[str, Stop]
 
 
 class _Point(NamedTuple):
@@ -90,14 +103,14 @@ def profile(search: Search, estimate: NormalMixture, errors: Parameters, reach: 
     """
     k, shape = estimate.n_components, search.shape
     ends = {(kind, side): np.ones(k) for kind in Kind for side in (-1, 1)}  # the weight of k = 1 is 1
-    open_ends = []
+    open_ends = {}
     for constraint in _constraints(shape):
         branch = _Branch.of(search, estimate, constraint)
         for side in (-1, 1):
             end = branch.find_end(side, reach, constraint.error(estimate, errors))
-            if end is None:
-                open_ends.append(f"{constraint} {'below' if side < 0 else 'above'}")
-            value = constraint.bound(side) if end is None else constraint.value(end)
+            if isinstance(end, Stop):
+                open_ends[f"{constraint} {'below' if side < 0 else 'above'}"] = end
+            value = constraint.bound(side) if isinstance(end, Stop) else constraint.value(end)
             ends[constraint.kind, side][constraint.j] = value
     for side in (-1, 1):
         if k == 2:
@@ -110,7 +123,7 @@ def profile(search: Search, estimate: NormalMixture, errors: Parameters, reach: 
         )
         for side in (-1, 1)
     )
-    return Profiles(lower, upper, tuple(open_ends))
+    return Profiles(lower, upper, open_ends)
 
 
 def _constraints(shape: Shape) -> list[Constraint]:
@@ -138,32 +151,43 @@ class _Branch:
         room = empty_derivatives(shape), empty_scores(shape)
         return cls(search, constraint, to_theta(estimate, shape), as_data(search.x), *room)
 
-    def find_end(self, side: int, reach: float, error: float) -> float | None:
-        """Position at which the root of the deviance reaches `reach`; None where it does not."""
+    def find_end(self, side: int, reach: float, error: float) -> float | Stop:
+        """Position at which the root of the deviance reaches `reach`, or why it does not."""
         position = self.constraint.position(self.theta)
         top = self._fit(_Point(self.theta, position, -math.inf, 0.0), position)
-        if top is None:
-            return None
-        inside, root, step = top, 0.0, min(reach + _BEYOND, _STRIDE) * error
+        if isinstance(top, Stop):
+            return top
+        inside, root, step, why = top, 0.0, min(reach + _BEYOND, _STRIDE) * error, Stop.FOLD
         for _ in range(_MOST_POINTS):
             if not step > _SHORTEST * error:
-                return None
+                return self._reason(inside, why)
             trial = self._fit(inside, inside.position + side * step)
-            grown = -1.0 if trial is None else _root(top, trial) - root
-            if trial is None or not 0 < grown < _JUMP * _STRIDE:
+            grown = math.nan if isinstance(trial, Stop) else _root(top, trial) - root
+            if isinstance(trial, Stop) or not 0 < grown < _JUMP * _STRIDE:
+                why = trial if isinstance(trial, Stop) else Stop.FOLD if grown > 0 else Stop.UPTURN
                 step /= 2
                 continue
             root += grown
             if root >= reach:
                 return self._refine(top, inside, trial, reach)
             if not trial.slope * side < 0:
-                return None
+                return self._reason(trial, Stop.UPTURN)
             stride = min(_STRIDE, reach + _BEYOND - root)
-            step = min(2 * step, stride * root / abs(trial.slope))
+            step, why = min(2 * step, stride * root / abs(trial.slope)), Stop.FOLD
             inside = trial
-        return None
+        return Stop.LONG
 
-    def _refine(self, top: _Point, inside: _Point, outside: _Point, reach: float) -> float | None:
+    def _reason(self, last: _Point, why: Stop) -> Stop:
+        """What stopped the walk, unless at its last point a component is empty or away: then it is that."""
+        x, theta = self.data.x, last.theta
+        if why == Stop.SLIVER:
+            return why
+        if (theta.log_weights < math.log(_EMPTY / len(x))).any():
+            return Stop.EMPTY
+        is_away = (theta.means < 2 * x.min() - x.max()) | (theta.means > 2 * x.max() - x.min())
+        return Stop.FAR if is_away.any() else why
+
+    def _refine(self, top: _Point, inside: _Point, outside: _Point, reach: float) -> float | Stop:
         """Position between two points at which the root is reached, by safeguarded Newton steps."""
         point = outside
         for _ in range(_MOST_REFINEMENTS):
@@ -176,13 +200,13 @@ class _Branch:
             if not low < guess < high:
                 guess = (low + high) / 2
             trial = self._fit(inside, guess)
-            if trial is None:
-                return None
+            if isinstance(trial, Stop):
+                return trial
             point = trial
         return point.position
 
-    def _fit(self, start: _Point, position: float) -> _Point | None:
-        """Maximise with the value held at a position; None where no strict maximum is near the start."""
+    def _fit(self, start: _Point, position: float) -> _Point | Stop:
+        """Maximise with the value held at a position, or say why no strict maximum is near the start."""
         shape, height, change = self.search.shape, -math.inf, position - start.position
         theta = empty_theta(shape)
         copy_theta(start.theta, theta)
@@ -190,17 +214,17 @@ class _Branch:
             log_likelihood = differentiate(self.data, shape, theta, self.sums, self.room)
             step = self._step(theta, change)
             if step is None or (change == 0 and log_likelihood < height - _SETTLED):
-                return None
+                return Stop.FOLD
             if change == 0 and step.gain < _SETTLED:
                 point = _Point(theta, position, log_likelihood, step.slope)
-                return point if self._is_sound(theta) else None
+                return Stop.SLIVER if self._has_sliver(theta) else point
             height, change = (log_likelihood if change == 0 else -math.inf), 0.0
             if not move(theta, shape, step.coordinates):
-                return None
+                return Stop.FOLD
             self.constraint.hold(theta, position)
             if not self._is_inside(theta):
-                return None
-        return None
+                return Stop.FOLD
+        return Stop.FOLD
 
     def _step(self, theta: Theta, change: float) -> _Step | None:
         """Newton's step that changes the position, to first order, by `change`."""
@@ -229,9 +253,8 @@ class _Branch:
             and (theta.means < x.max() + margin).all()
         )
 
-    def _is_sound(self, theta: Theta) -> bool:
-        """Whether no component is a sliver."""
-        return not self.search.rule.are_slivers(np.exp(theta.log_weights), theta.factors**2).any()
+    def _has_sliver(self, theta: Theta) -> bool:
+        return bool(self.search.rule.are_slivers(np.exp(theta.log_weights), theta.factors**2).any())
 
 
 def _root(top: _Point, point: _Point) -> float:

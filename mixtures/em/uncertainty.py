@@ -15,7 +15,7 @@ from mixtures.em.intervals import (
     standard_errors,
     wald_intervals,
 )
-from mixtures.em.profile import profile
+from mixtures.em.profile import Stop, profile
 from mixtures.em.search import Search
 from mixtures.model.arrays import Array, as_count
 from mixtures.model.fit import Diagnostic, Intervals, Parameters
@@ -149,12 +149,10 @@ class IntervalRule:
             Parameters(end.weights, scale.location + unit * end.means, unit**2 * end.variances)
             for end in (ends.lower, ends.upper)
         )
-        where = ", ".join(ends.open_ends)
-        warnings = (f"profile intervals are open, the likelihood not falling far enough: {where}",)
         return replace(
             wald,
             intervals=Intervals(self.level, errors, lower, upper),
-            warnings=warnings if where else (),
+            warnings=_say_open(ends.open_ends),
         )
 
     def _by_bootstrap(self, search: Search, estimate: NormalMixture, rng: np.random.Generator) -> Uncertainty:
@@ -180,6 +178,15 @@ _SINGULAR = {
     Form.SANDWICH: "the observed information is not positive definite",
     Form.OUTER: "the sum of the outer products of scores is not positive definite",
 }
+
+
+def _say_open(ends: dict[str, Stop]) -> tuple[str, ...]:
+    """Say which ends are open, those with one reason together."""
+    groups = [
+        ", ".join(end for end in ends if ends[end] == why) + f" ({why})"
+        for why in dict.fromkeys(ends.values())
+    ]
+    return (f"profile intervals are open: {'; '.join(groups)}",) if groups else ()
 
 
 def _refused(reason: str) -> Uncertainty:

@@ -9,8 +9,11 @@ from references import acidity, faithful, galaxies
 from scipy.optimize import brentq, minimize
 
 from mixtures.em.fitter import EM
+from mixtures.em.modes import SliverRule
+from mixtures.em.profile import Stop
 from mixtures.model.data import simulate
 from mixtures.model.mixture import NormalMixture
+from mixtures.model.scale import Scale
 from mixtures.model.spec import MixtureSpec
 
 CHI_SQUARED = 3.841458820694124  # 0.95 quantile, one degree of freedom
@@ -138,9 +141,7 @@ def test_an_end_that_the_likelihood_does_not_reach_is_open_and_said_to_be():
         fit = EM(intervals="profile", start=truth).fit(MixtureSpec(2), simulate(truth, 60, seed).x, 1)
         if fit.intervals is None:
             continue
-        said = "".join(fit.warnings).removeprefix(
-            "profile intervals are open, the likelihood not falling far enough: "
-        )
+        said = "".join(fit.warnings)
         for kind, (lowest, highest) in bounds.items():
             name = f"{kind}s"
             for side, end, bound in (("below", "lower", lowest), ("above", "upper", highest)):
@@ -152,6 +153,63 @@ def test_an_end_that_the_likelihood_does_not_reach_is_open_and_said_to_be():
                 assert (values == bound).tolist() == is_open
                 n_open += sum(is_open)
     assert n_open > 5
+
+
+def reason_by_hand(x, fit, is_tied, kind, j, side):
+    """Follow a branch by a general optimiser in steps of a twentieth of a standard error until it ends."""
+    k, top = fit.estimate.n_components, fit.log_likelihood
+    error = getattr(fit.intervals.standard_errors, kind).reshape(-1)[j]
+    value, deviance = getattr(fit.estimate, kind).reshape(-1)[j], 0.0
+    rule = SliverRule.of(x[:, None], Scale.of(x[:, None], "tied" if is_tied else "full"))
+    vector = pack(fit.estimate, is_tied)
+    bound = {"weights": (0, 1), "means": (-math.inf, math.inf), "variances": (0, math.inf)}[kind]
+    while deviance < CHI_SQUARED:
+        step = side * error / 20
+        room = bound[side > 0] - value
+        value += step if abs(step) < abs(room) / 4 else room / 4
+
+        def parts_at(vector, value=value):
+            weights, means, variances = held(unpack(vector, k), kind, j, value)
+            return weights, means, np.full(k, variances[j]) if is_tied and kind == "variances" else variances
+
+        def loss(vector):
+            return -np.log(density_1d(NormalMixture.univariate(*parts_at(vector)), x)).sum()
+
+        found = minimize(loss, vector, method="BFGS", options={"gtol": 1e-7})
+        weights, means, variances = parts_at(found.x)
+        own = pack(NormalMixture.univariate(weights, means, variances), is_tied)
+        jump = np.abs(own - vector)[k - 1 :].max()
+        if weights.min() * len(x) < 0.01:
+            return Stop.EMPTY
+        if jump > 0.5:
+            return Stop.FOLD
+        if rule.find(NormalMixture.univariate(weights, means, variances)) is not None:
+            return Stop.SLIVER
+        if 2 * (top + found.fun) < deviance - 1e-5:
+            return Stop.UPTURN
+        vector, deviance = own, 2 * (top + found.fun)
+    return None
+
+
+WHY = [
+    ("full", 100, 7, "variances", 0, 1, Stop.SLIVER),  # the other component is the sliver
+    ("full", 60, 3, "means", 1, -1, Stop.UPTURN),
+    ("full", 60, 3, "weights", 0, 1, Stop.FOLD),
+    ("tied", 100, 7, "weights", 0, -1, Stop.EMPTY),
+]
+
+
+@pytest.mark.parametrize(("covariance", "n", "seed", "kind", "j", "side", "why"), WHY)
+def test_the_reason_why_an_end_is_open_is_what_a_general_optimiser_meets(
+    covariance, n, seed, kind, j, side, why
+):
+    x = simulate(NormalMixture.univariate([0.5, 0.5], [0, 2], [1, 1]), n, seed).x[:, 0]
+    fit = EM(intervals="profile").fit(MixtureSpec(2, covariance), x, 1)
+    name = f"{kind.removesuffix('s')} {j + 1} {'above' if side > 0 else 'below'}"
+    groups = fit.warnings[-1].removeprefix("profile intervals are open: ").split("; ")
+    (group,) = [group for group in groups if name in group]
+    assert group.endswith(f" ({why})")
+    assert reason_by_hand(x, fit, covariance == "tied", kind, j, side) == why
 
 
 def test_ends_keep_clear_of_slivers():
