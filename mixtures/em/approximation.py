@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixtures.em.information import curve
+from mixtures.em.information import Form, certify, information_at
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Draws
 from mixtures.model.mixture import NormalMixture
+from mixtures.model.scale import Scale
 from mixtures.model.spec import Covariance
 
 
@@ -37,16 +38,12 @@ def normal_draws(
     Raises
     ------
     ValueError
-        If the mixture is not univariate, or the Hessian is not negative definite there.
+        If the mixture is not univariate, or not certified as a maximum for the observations.
     """
     if mixture.n_dims != 1:
         raise ValueError(f"mixture must be univariate; got {mixture.n_dims} dimensions")
-    k, information = mixture.n_components, -curve(mixture, x, covariance).hessian
-    try:
-        factor = np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        raise ValueError("mixture must be a strict maximum; got a Hessian not negative definite") from None
-    steps = np.linalg.solve(factor.T, rng.standard_normal((len(factor), n_draws))).T
+    k, of_local = mixture.n_components, _covariance_at(mixture, x, covariance)
+    steps = rng.standard_normal((n_draws, len(of_local))) @ np.linalg.cholesky(of_local).T
     ratios, shifts, log_ratios = np.split(steps, [k - 1, 2 * k - 1], axis=1)
     weights = mixture.weights * np.exp(np.pad(ratios, ((0, 0), (0, 1))))
     variances = mixture.variances[:, 0] * np.exp(log_ratios)  # one ratio for all where tied
@@ -55,3 +52,19 @@ def normal_draws(
         (mixture.means[:, 0] + mixture.sds[:, 0] * shifts)[None, ..., None],
         variances[None, ..., None],
     )
+
+
+def _covariance_at(mixture: NormalMixture, x: Array, covariance: Covariance) -> Array:
+    """Covariance (p, p) in local coordinates, which have no units, at a certified maximum."""
+    scale = Scale.of(x, covariance)
+    at, z = scale.standardise_mixture(mixture), scale.standardise(x)
+    certificate = certify(at, z, covariance)
+    if not certificate.is_negative_definite:
+        raise ValueError("mixture must be a strict maximum; got a Hessian not negative definite")
+    if not certificate.is_maximum:
+        gain = f"{certificate.newton_decrement:.2g} of log-likelihood still to gain"
+        raise ValueError(f"mixture must be a strict maximum; got {gain}")
+    of_local = information_at(at, z, covariance).covariance(Form.INFORMATION)
+    if of_local is None:
+        raise ValueError("mixture must be a strict maximum; got a singular Hessian")
+    return of_local

@@ -160,10 +160,11 @@ def _draws_of(fit: Fit, order: Integers, x: Array, seed: int) -> Draws | None:
     if details.bootstrap is not None and fit.intervals is not None:
         found = details.bootstrap
         return Draws(found.weights[None], found.means[None], found.covariances[None, ..., 0]).permuted(order)
-    if details.certificate is None or not details.certificate.is_maximum:
+    try:
+        rng = np.random.default_rng(seed)
+        return normal_draws(fit.estimate, x, fit.spec.covariance, n_draws=_N_DRAWS, rng=rng)
+    except ValueError:  # no certified maximum
         return None
-    rng = np.random.default_rng(seed)
-    return normal_draws(fit.estimate, x, fit.spec.covariance, n_draws=_N_DRAWS, rng=rng)
 
 
 def _thinned(draws: Draws, most: int) -> Draws:

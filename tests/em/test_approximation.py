@@ -6,6 +6,7 @@ from oracles import numerical_hessian
 
 from mixtures.em.approximation import normal_draws
 from mixtures.em.fitter import EM
+from mixtures.em.information import curve
 from mixtures.model.density import log_likelihood
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance, MixtureSpec
@@ -48,6 +49,13 @@ def test_what_is_not_a_strict_maximum_is_refused(rng):
     saddle = NormalMixture.univariate([0.5, 0.5], [x.mean()] * 2, [x.var()] * 2)
     with pytest.raises(ValueError, match="must be a strict maximum"):
         normal_draws(saddle, x, Covariance.FULL, n_draws=5, rng=rng)
+    x = np.concatenate([x[:, 0] - 3, x[:, 0] + 3])[:, None]
+    maximum = EM().fit(MixtureSpec(2), x, 1).estimate
+    assert normal_draws(maximum, x, Covariance.FULL, n_draws=5, rng=rng).weights.shape == (1, 5, 2)
+    near = NormalMixture(maximum.weights, maximum.means + 0.01, maximum.covariances)  # concave there, too
+    assert np.linalg.eigvalsh(curve(near, x, Covariance.FULL).hessian).max() < 0
+    with pytest.raises(ValueError, match=r"must be a strict maximum; got 0\.0.* still to gain"):
+        normal_draws(near, x, Covariance.FULL, n_draws=5, rng=rng)
     plane = NormalMixture([1.0], [[0.0, 0.0]], [np.eye(2)])
     with pytest.raises(ValueError, match="must be univariate; got 2 dimensions"):
         normal_draws(plane, np.zeros((5, 2)), Covariance.FULL, n_draws=5, rng=rng)
