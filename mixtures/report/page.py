@@ -132,16 +132,16 @@ def _lookups(summary: Summary) -> dict[str, Any]:
         places = (account.condition, account.method)
         return [one for one in summary.ranks if (one.condition, one.method) == places]
 
-    def failure_rate(account: Account) -> Measure:
+    def not_converged_rate(account: Account) -> Measure:
         fit = next(one for one in fits_of(account.condition) if one.method == account.method)
-        return fit.measures["failure_rate"]
+        return fit.measures["not_converged_rate"]
 
     return {
         "accounts_of": accounts_of,
         "fits_of": fits_of,
         "pairs_of": pairs_of,
         "ranks_of": ranks_of,
-        "failure_rate": failure_rate,
+        "not_converged_rate": not_converged_rate,
         "parameters_of": partial(views.parameter_groups, summary),
         "differs_when_converged": partial(views.differs_when_converged, summary),
         "spurious_in": partial(views.has_spurious, summary),

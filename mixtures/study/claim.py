@@ -23,6 +23,8 @@ PARAMETER_MEASURES = (
 )
 #: Share of fits badly wrong; needs truths whose expected standard errors are known.
 BADLY_WRONG = "badly_wrong"
+#: Shares of attempted fits: without an estimate, and without convergence, as the status says it.
+RATES = ("failure_rate", "not_converged_rate")
 FIT_MEASURES = (
     "hellinger",
     "kl",
@@ -35,7 +37,7 @@ FIT_MEASURES = (
     "soft_coverage",
     "soft_interval_width",
     BADLY_WRONG,
-    "failure_rate",
+    *RATES,
     "seconds",
 )
 #: Measures of two methods, which always need `versus`: of their soft assignments, and of a parameter.
@@ -57,7 +59,7 @@ INTERVAL_MEASURES = (
     "soft_interval_width",
 )
 #: Measures that a paired difference between two methods is defined for.
-DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name != "failure_rate"))
+DIFFERENCES = ("bias", "mse", "coverage", *(name for name in FIT_MEASURES if name not in RATES))
 
 
 class StudyTable(BaseModel):

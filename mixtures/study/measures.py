@@ -11,6 +11,7 @@ import numpy as np
 
 from mixtures.comparison.performance import (
     Measure,
+    failure_rate,
     mean,
     paired_difference,
     paired_proportions,
@@ -231,9 +232,12 @@ def measure_fits(study: Study, condition: Condition, rows: Tables) -> Iterator[F
     """Measure every method, and the oracle, on one condition."""
     for method in study.method:
         own = rows.fits[rows.fits["method"] == method.name]
-        failure_rate = {"failure_rate": proportion(own["status"] != Status.CONVERGED)}
+        rates = {
+            "failure_rate": failure_rate(~own["has_estimate"].to_numpy(dtype=bool)),
+            "not_converged_rate": proportion(own["status"] != Status.CONVERGED),
+        }
         measures, *parts = (_average(part, FIT_MEASURES) for part in _parts(method, own, rows))
-        yield FitSummary(condition, method.name, measures | failure_rate, *parts)
+        yield FitSummary(condition, method.name, measures | rates, *parts)
     first = study.method[0]
     own = rows.fits[rows.fits["method"] == first.name]
     yield FitSummary(condition, ORACLE, *map(_average_oracle, _parts(first, own, rows)))

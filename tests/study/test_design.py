@@ -237,6 +237,10 @@ CLAIMS = {
         claim(measure="failure_rate", parameter=None, versus="B"),
         "claim[1]: measure, with versus, must be one of",
     ),
+    "no difference of rates of convergence": (
+        claim(measure="not_converged_rate", parameter=None, versus="B"),
+        "claim[1]: measure, with versus, must be one of",
+    ),
     "a pair of one": (
         claim(measure="soft_assignment_distance", parameter=None),
         "claim[1]: versus must be given for the measure soft_assignment_distance",

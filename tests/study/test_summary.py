@@ -126,8 +126,12 @@ def test_fits_have_the_measures_of_their_rows(results, summary):
         for name in ("hellinger", "kl", "total_variation", "log_score", "brier", "error_rate", "seconds"):
             assert one.measures[name].value == pytest.approx(fits[name].mean())
             assert one.measures[name].n == fits[name].notna().sum()
-        assert one.measures["failure_rate"].value == (fits["status"] != "converged").mean()
-        assert one.measures["failure_rate"].n == len(fits)
+        assert one.measures["failure_rate"].value == (~fits["has_estimate"]).mean()
+        assert one.measures["not_converged_rate"].value == (fits["status"] != "converged").mean()
+        assert one.measures["failure_rate"].n == one.measures["not_converged_rate"].n == len(fits)
+    unsettled = [one.measures for one in summary.fits if one.method == "B"]
+    assert {measures["failure_rate"].value for measures in unsettled} == {0.0}
+    assert any(measures["not_converged_rate"].value > 0 for measures in unsettled)
 
 
 def test_an_estimate_without_intervals_is_a_miss_where_its_method_gives_some():
