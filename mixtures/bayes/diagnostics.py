@@ -10,7 +10,7 @@ import numpy as np
 
 from mixtures.bayes.densities import log_densities
 from mixtures.bayes.draws import MixtureDraws
-from mixtures.model.arrays import Array, freeze
+from mixtures.model.arrays import Array, as_number, freeze
 from mixtures.model.fit import Status
 
 _GRID = (0.1, 0.5, 0.9)  # quantiles of the data at which the density is watched
@@ -114,9 +114,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{name} must be a number; got {value!r}")
+            as_number(name, getattr(self, name))
         if not self.rhat > 1:
             raise ValueError(f"rhat must be above 1; got {self.rhat}")
         if not self.ess >= 0:

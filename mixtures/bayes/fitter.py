@@ -15,7 +15,7 @@ from mixtures.bayes.diagnostics import STRICT, Gate
 from mixtures.bayes.model import as_univariate, check_supported, resolve_prior
 from mixtures.bayes.relabel import Relabel
 from mixtures.bayes.starts import random_start
-from mixtures.model.arrays import Array, as_count
+from mixtures.model.arrays import Array, as_count, as_fraction, as_number
 from mixtures.model.data import as_generator, rounding_unit
 from mixtures.model.density import log_likelihood
 from mixtures.model.fit import Fit, Status
@@ -111,12 +111,12 @@ class NUTS:
     def __post_init__(self) -> None:
         for name, least in {"n_chains": 2, "n_draws": 4, "n_warmup": 1, "max_draws": 4, "cores": 1}.items():
             as_count(name, getattr(self, name), least)
-        if self.target_ess is not None and not 0 < _check_number("target_ess", self.target_ess) < math.inf:
+        if self.target_ess is not None and not 0 < as_number("target_ess", self.target_ess) < math.inf:
             raise ValueError(f"target_ess must be a positive number or None; got {self.target_ess}")
         if self.target_ess is not None and self.max_draws < self.n_draws:
             raise ValueError(f"max_draws must be at least n_draws, {self.n_draws}; got {self.max_draws}")
-        _check_fraction("level", self.level)
-        _check_fraction("target_accept", self.target_accept)
+        for name in ("level", "target_accept"):
+            object.__setattr__(self, name, as_fraction(name, getattr(self, name)))
         _check_kind("prior", self.prior, Prior | None, "a Prior or None")
         _check_kind("gate", self.gate, Gate, "a Gate")
         _check_kind("name", self.name, str, "text")
@@ -268,19 +268,8 @@ def _unrest(posterior: Posterior) -> tuple[str, ...]:
     return () if found.is_converged else (message,)
 
 
-def _check_number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} must be a number; got {value!r}")
-    return float(value)
-
-
-def _check_fraction(name: str, value: object) -> None:
-    if not 0 < _check_number(name, value) < 1:
-        raise ValueError(f"{name} must lie between 0 and 1; got {value}")
-
-
 def _check_time_limit(value: object) -> None:
-    if value is not None and not 0 < _check_number("time_limit", value) < math.inf:
+    if value is not None and not 0 < as_number("time_limit", value) < math.inf:
         raise ValueError(f"time_limit must be a positive number of seconds or None; got {value}")
 
 

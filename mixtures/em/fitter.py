@@ -18,7 +18,7 @@ from mixtures.em.modes import SliverRule
 from mixtures.em.search import Acceleration, Modes, Search
 from mixtures.em.starts import Start, draw_start
 from mixtures.em.uncertainty import N_RESAMPLES, IntervalMethod, IntervalRule
-from mixtures.model.arrays import Array, as_count
+from mixtures.model.arrays import Array, as_count, as_fraction, as_number
 from mixtures.model.data import as_generator, check_fittable
 from mixtures.model.density import soft_assignments
 from mixtures.model.fit import Fit, Status
@@ -107,10 +107,9 @@ class EM:
         n_kinds = len(self.start) if isinstance(self.start, tuple) else 1
         if self.n_starts is not None and self.n_starts < n_kinds:
             raise ValueError(f"n_starts must be at least the {n_kinds} kinds of start; got {self.n_starts}")
-        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, int | float):
-            raise TypeError(f"tolerance must be a number; got {self.tolerance!r}")
-        if not 0 < self.tolerance < np.inf:
+        if not 0 < as_number("tolerance", self.tolerance) < np.inf:
             raise ValueError(f"tolerance must be positive and finite; got {self.tolerance}")
+        object.__setattr__(self, "level", as_fraction("level", self.level))
         self._interval_rule()
 
     def check(self, spec: MixtureSpec, n_dims: int) -> None:

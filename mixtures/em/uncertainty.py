@@ -17,7 +17,7 @@ from mixtures.em.intervals import (
 )
 from mixtures.em.profile import Stop, profile
 from mixtures.em.search import Search
-from mixtures.model.arrays import Array, as_count
+from mixtures.model.arrays import Array, as_count, as_fraction
 from mixtures.model.fit import Diagnostic, Intervals, Parameters
 from mixtures.model.mixture import NormalMixture
 
@@ -81,7 +81,7 @@ class IntervalRule:
         if self.method is not None and self.method not in list(IntervalMethod):
             names = ", ".join(IntervalMethod)
             raise ValueError(f"intervals must be one of {names}, or None; got {self.method!r}")
-        _check_level(self.level)
+        as_fraction("level", self.level)
         as_count("n_resamples", self.n_resamples)
         if self.resampling not in list(Resampling):
             names = ", ".join(Resampling)
@@ -191,10 +191,3 @@ def _say_open(ends: dict[str, Stop]) -> tuple[str, ...]:
 
 def _refused(reason: str) -> Uncertainty:
     return Uncertainty(warnings=(f"no intervals: {reason}",))
-
-
-def _check_level(level: object) -> None:
-    if isinstance(level, bool) or not isinstance(level, int | float):
-        raise TypeError(f"level must be a number; got {level!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1; got {level}")

@@ -56,6 +56,21 @@ def as_count(name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+def as_number(name: str, value: object) -> float:
+    """Return a number, NumPy's included, as a float; a TypeError if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    return float(value)
+
+
+def as_fraction(name: str, value: object) -> float:
+    """Return a number strictly between 0 and 1 as a float; a TypeError or a ValueError if it is none."""
+    fraction = as_number(name, value)
+    if not 0 < fraction < 1:
+        raise ValueError(f"{name} must lie between 0 and 1; got {value}")
+    return fraction
+
+
 def freeze[T: np.generic](array: NDArray[T]) -> NDArray[T]:
     """Mark `array` read-only and return it."""
     array.setflags(write=False)

@@ -32,6 +32,11 @@ class TestSettings:
         )
         assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
+    def test_numbers_of_numpy_are_kept_as_floats(self):
+        engine = NUTS(level=np.float32(0.5), target_accept=np.float64(0.9), target_ess=np.int64(400))
+        assert (engine.level, engine.target_accept, engine.target_ess) == (0.5, 0.9, 400)
+        assert type(engine.level) is type(engine.target_accept) is float
+
     @pytest.mark.parametrize(
         ("settings", "error", "message"),
         [

@@ -315,6 +315,21 @@ def test_bad_settings_are_refused(settings, error, message):
         EM(**settings)
 
 
+def test_numbers_of_numpy_are_numbers():
+    """A level in single precision is kept as a float, which a file of JSON takes."""
+    engine = EM(
+        intervals="bootstrap", level=np.float32(0.8), n_resamples=np.int64(10), tolerance=np.float32(1e-9)
+    )
+    assert type(engine.level) is float
+    assert engine.level == pytest.approx(0.8, abs=1e-7)
+    intervals = (
+        EM(intervals="information", level=np.float32(0.95)).fit(MixtureSpec(2), faithful(), 1).intervals
+    )
+    assert type(intervals.level) is float
+    with pytest.raises(TypeError, match="level must be a number; got .*True"):
+        EM(level=np.True_)
+
+
 def test_profiles_are_univariate():
     with pytest.raises(
         ValueError, match="intervals must not be 'profile' for data in several dimensions; got 2"
