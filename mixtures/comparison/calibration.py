@@ -71,8 +71,8 @@ class Coverage:
     shares: tuple[Proportion, ...]
 
     def nearest(self, level: float) -> Proportion:
-        """Return the coverage at the level nearest to one."""
-        return self.shares[int(np.abs(self.levels - level).argmin())]
+        """Return the coverage at the level nearest to one; missing where one draw resolves no level."""
+        return self.shares[int(np.abs(self.levels - level).argmin())] if self.shares else proportion([])
 
 
 def thinned_places(n_draws: int, n_kept: int) -> Integers:
@@ -233,8 +233,17 @@ def contraction(sds: ArrayLike, truths: ArrayLike) -> Measure:
     sds : (n,) array_like
         Posterior standard deviations.
     truths : (n,) array_like
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are not finite numbers, as many of each, or a standard deviation is negative.
     """
     sd, truth = as_floats("sds", sds, 1), as_floats("truths", truths, 1)
+    if sd.shape != truth.shape:
+        raise ValueError(f"sds and truths must have the same shape (n,); got {sd.shape}, {truth.shape}")
+    if (sd < 0).any():
+        raise ValueError(f"sds must not be negative; got {sd.min()}")
     n = len(truth)
     if n < 2 or np.ptp(truth) == 0:
         return Measure(math.nan, math.nan, n)
@@ -249,8 +258,18 @@ def holm(p_values: ArrayLike) -> Array:
     """P-values adjusted for their number (Holm 1979): to reject those below alpha errs with alpha in all.
 
     NaN stays NaN and is not counted.
+
+    Raises
+    ------
+    ValueError
+        If a p-value does not lie between 0 and 1, or they are not in one row.
     """
     p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1:
+        raise ValueError(f"p_values must be in one row; got shape {p.shape}")
+    is_wrong = (p < 0) | (p > 1)
+    if is_wrong.any():
+        raise ValueError(f"p_values must lie between 0 and 1, or be NaN; got {p[is_wrong][0]}")
     known = np.flatnonzero(~np.isnan(p))
     order = known[p[known].argsort(kind="stable")]
     factors = np.arange(len(order), 0, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ def measure_performance(
     table: pd.DataFrame | Mapping[str, ArrayLike],
     *,
     truth: float | None = None,
-    by: Sequence[str] = (),
+    by: str | Sequence[str] = (),
     versus: Hashable | None = None,
     theory: Theory = "robust",
     level: float = 0.95,
@@ -101,7 +102,7 @@ def measure_performance(
         a parameter or condition is then missing in `by`.
     truth : float, optional
         The truth, where every row has the same.
-    by : sequence of str
+    by : str or sequence of str
         Further columns, such as a condition and a parameter; each combination of their values is measured
         by itself.
     versus : hashable, optional
@@ -139,7 +140,9 @@ def measure_performance(
     statistical methods. Statistics in Medicine 38, 2074-2102.
     """
     parts = [dict(part) for part in without_intervals]
-    request = _Request(list(by), versus, theory, level, dict(wanted or {}), parts)
+    request = _Request(
+        [by] if isinstance(by, str) else list(by), versus, theory, level, dict(wanted or {}), parts
+    )
     request.check()
     frame = _checked(table, truth, request.by)
     if "replicate" in frame:
@@ -231,12 +234,15 @@ def _checked(
 
 
 def _as_numbers(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
-    from pandas.api.types import is_float_dtype, is_integer_dtype
+    from pandas.api.types import is_float_dtype, is_integer_dtype, is_object_dtype
 
-    is_number = is_float_dtype(column) or is_integer_dtype(column)
-    if not (is_number or column.isna().all()):
-        raise TypeError(f"{name} must hold numbers; got {column.dtype}")
-    return column.astype(float)
+    if is_object_dtype(column):
+        column = column.where(column.notna(), math.nan).infer_objects()
+    if is_float_dtype(column) or is_integer_dtype(column) or column.isna().all():
+        return column.astype(float)
+    is_number = [isinstance(value, Real) and not isinstance(value, bool) for value in column]
+    row = int(np.argmin(is_number))
+    raise TypeError(f"{name} must hold numbers; got {column.iloc[row]!r} in row {row}")
 
 
 def _check_numbers(given: pd.DataFrame) -> None:

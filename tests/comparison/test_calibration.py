@@ -188,11 +188,31 @@ def test_contraction_and_z_scores_of_a_conjugate_posterior(rng):
     assert np.isnan(z_scores([1.0], [1.0], [0.0]))
 
 
+def test_contraction_refuses_what_are_no_standard_deviations():
+    with pytest.raises(
+        ValueError, match=r"sds and truths must have the same shape \(n,\); got \(1,\), \(3,\)"
+    ):
+        contraction([1.0], [1.0, 2.0, 5.0])
+    with pytest.raises(ValueError, match=r"sds must not be negative; got -1\.0"):
+        contraction([-1.0, 1.0, 1.0], [1.0, 2.0, 5.0])
+
+
+def test_one_draw_resolves_no_level():
+    nearest = central_coverage([0, 1, 1], 1).nearest(0.5)
+    assert nearest.n == 0
+    assert np.isnan(nearest.value)
+
+
 def test_holm_adjusts_in_steps():
     """Worked by hand: the sorted .01, .03, .04 times 3, 2 and 1, never smaller than the one before."""
     assert holm([0.01, 0.04, np.nan, 0.03]) == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
     assert holm([0.7, 0.6]).tolist() == [1.0, 1.0]
     assert holm([]).tolist() == []
+    for wrong, what in (([-0.1, 0.5], "-0.1"), ([0.5, np.nan, 2.0], "2.0")):
+        with pytest.raises(ValueError, match=f"p_values must lie between 0 and 1, or be NaN; got {what}"):
+            holm(wrong)
+    with pytest.raises(ValueError, match=r"p_values must be in one row; got shape \(\)"):
+        holm(0.5)
 
 
 @pytest.mark.parametrize("test", [uniformity, chi_square])

@@ -315,10 +315,36 @@ def test_what_cannot_be_measured_is_said(table, settings, message):
         measure_performance(table, **settings)
 
 
-@pytest.mark.parametrize("column", [["a", "b"], [True, False], [1 + 1j, 2.0]])
-def test_numbers_must_be_numbers(column):
-    with pytest.raises(TypeError, match="estimate must hold numbers; got"):
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["a", "b"], "got 'a' in row 0"),
+        ([True, False], "got .*True.* in row 0"),
+        ([1 + 1j, 2.0], r"got .*\(1\+1j\).* in row 0"),
+        ([1.0, "b"], "got 'b' in row 1"),
+        ([1.0, True], "got True in row 1"),
+    ],
+)
+def test_numbers_must_be_numbers(column, message):
+    with pytest.raises(TypeError, match=f"estimate must hold numbers; {message}"):
         measure_performance({"estimate": column}, truth=1.0)
+
+
+def test_numbers_may_come_as_objects():
+    """As tables read from elsewhere have them: floats, whole numbers, and what is missing, in any way."""
+    plain = pd.DataFrame({"estimate": [1.0, math.nan, 3.0, math.nan], "lower": 0.0, "upper": [2, 3, 4, 5]})
+    objects = plain.astype(object)
+    objects.loc[1, "estimate"], objects.loc[3, "estimate"] = None, pd.NA
+    expected = measure_performance(plain, truth=1.0)
+    pd.testing.assert_frame_equal(measure_performance(objects, truth=1.0), expected)
+
+
+def test_one_column_of_groups_needs_no_list():
+    table = made().assign(parameter="w")
+    expected = measure_performance(table, truth=TRUTH, by=["parameter"])
+    pd.testing.assert_frame_equal(measure_performance(table, truth=TRUTH, by="parameter"), expected)
+    with pytest.raises(ValueError, match="table must have a column par; got replicate, method"):
+        measure_performance(table, truth=TRUTH, by="par")
 
 
 def test_the_table_given_stays_as_it_is():
