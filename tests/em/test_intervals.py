@@ -326,7 +326,7 @@ def test_numbers_of_numpy_are_numbers():
         EM(intervals="information", level=np.float32(0.95)).fit(MixtureSpec(2), faithful(), 1).intervals
     )
     assert type(intervals.level) is float
-    with pytest.raises(TypeError, match="level must be a number; got .*True"):
+    with pytest.raises(TypeError, match=r"level must be a number; got .*True"):
         EM(level=np.True_)
 
 
