@@ -182,19 +182,23 @@ def uniformity(ranks: ArrayLike, n_draws: int) -> PValue:
 
 
 def chi_square(ranks: ArrayLike, n_draws: int) -> PValue:
-    """Pearson's test of uniform ranks in up to 20 bins of equally many ranks; NaN where data are too few.
+    """Pearson's test of uniform ranks in up to 20 bins, of equally many ranks or as nearly as these divide.
+
+    As many bins as expect five ranks or more each, in proportion to their width; NaN where that is one.
 
     Parameters and errors are those of `ecdf_differences`.
     """
     from scipy.stats import chi2
 
     counts = _counts(ranks, n_draws)
-    n = int(counts.sum())
-    most = min(_MOST_BINS, n // _LEAST_EXPECTED)
-    n_bins = max((b for b in range(1, most + 1) if len(counts) % b == 0), default=1)
+    n, width = int(counts.sum()), len(counts)
+    n_bins = min(_MOST_BINS, width)
+    while n_bins > 1 and n * (width // n_bins) < _LEAST_EXPECTED * width:
+        n_bins -= 1
     if n_bins == 1:
         return PValue(math.nan, math.nan, n)
-    observed, expected = counts.reshape(n_bins, -1).sum(axis=1), n / n_bins
+    first = np.arange(n_bins) * width // n_bins
+    observed, expected = np.add.reduceat(counts, first), n * np.diff(first, append=width) / width
     statistic = ((observed - expected) ** 2 / expected).sum()
     return PValue(float(chi2.sf(statistic, n_bins - 1)), 0.0, n)
 
