@@ -207,6 +207,8 @@ def _em(result: DataFit, fit: Fit) -> dict[str, Any] | None:
         "n_reached_best": details.n_reached_best,
         "n_collapsed": details.n_collapsed,
         "n_spurious": details.n_spurious,
+        "bootstrap": {one.name: one.value for one in fit.diagnostics if one.name.startswith("resamples")}
+        or None,
         "spurious": None
         if spurious is None
         else {"log_likelihood": details.spurious_log_likelihood, "estimate": spurious},

@@ -15,7 +15,7 @@ from mixtures.model.fit import Draws, Fit, Status
 from mixtures.model.spec import MixtureSpec
 from mixtures.report import numbers
 from mixtures.report.data_fit import DataFit
-from mixtures.report.export import write_fit
+from mixtures.report.export import as_json, write_fit
 from mixtures.report.observations import draw_reliability, most_doubtful
 from report.pages import check_page
 
@@ -92,6 +92,17 @@ def test_doubt_is_over_the_resamples_of_a_bootstrap_in_the_common_order(data):
         soft = result.doubts[0].responsibilities.values
         np.testing.assert_array_equal(soft, by_hand.responsibilities.values)
         assert np.abs(soft - result.fits[0].responsibilities).max() < 0.2
+    (account,) = as_json(result)["fits"]
+    assert account["em"]["bootstrap"]["resamples"] == 60
+    assert 0 < account["em"]["bootstrap"]["resamples_mcse_of_errors"] < 1
+    refused = replace(fit, intervals=None)  # its resamples are those that are left of many
+    plain = EM(start=fit.estimate).fit(MixtureSpec(2), data.dataset.x, 3)
+    of_refused, of_plain = (
+        DataFit.of("near.csv", data, [one], seed=1, command="") for one in (refused, plain)
+    )
+    soft, expected = (each.doubts[0].responsibilities.values for each in (of_refused, of_plain))
+    np.testing.assert_allclose(soft, expected, atol=1e-6)
+    assert as_json(of_plain)["fits"][0]["em"]["bootstrap"] is None
 
 
 def test_the_least_certain_observations_are_listed_once_each(result, data, page):
