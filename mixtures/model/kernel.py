@@ -347,27 +347,36 @@ def moments(data: Data, theta: Theta, sums: Array) -> float:
     return log_likelihood
 
 
-@compiled_threads
-def _moments_in_threads(data: Data, theta: Theta, sums: Array) -> float:
-    n, (n_rows, k) = len(data.x), sums.shape
-    n_chunks = (n + _CHUNK - 1) // _CHUNK
-    log_likelihoods = np.empty(n_chunks)
-    own = np.zeros((n_chunks, n_rows, k))
-    for chunk in numba.prange(n_chunks):
-        first = chunk * _CHUNK
-        log_likelihoods[chunk] = _chunk(data, first, min(first + _CHUNK, n), theta, own[chunk])
-    sums[:] = 0.0
+@compiled
+def _add_chunks(log_likelihoods: Array, own: Array, sums: Array) -> float:
+    """Add up what the chunks gave, in their order.
+
+    Compiled by itself: among threads, numba would make a parallel loop of each addition of arrays, and
+    wake the threads at every one.
+    """
     log_likelihood = 0.0
-    for chunk in range(n_chunks):
+    sums[:] = 0.0
+    for chunk in range(len(own)):
         log_likelihood += log_likelihoods[chunk]
         sums += own[chunk]
     return log_likelihood
 
 
+@compiled_threads
+def _moments_in_threads(data: Data, theta: Theta, log_likelihoods: Array, own: Array) -> None:
+    n = len(data.x)
+    for chunk in numba.prange(len(own)):
+        first = chunk * _CHUNK
+        log_likelihoods[chunk] = _chunk(data, first, min(first + _CHUNK, n), theta, own[chunk])
+
+
 def moments_in_threads(data: Data, theta: Theta, sums: Array) -> float:
     """`moments`, made by numba's threads; the same bits, whatever their number."""
+    n_chunks = (len(data.x) + _CHUNK - 1) // _CHUNK
+    log_likelihoods, own = np.empty(n_chunks), np.zeros((n_chunks, *sums.shape))
     with THREADS:
-        return _moments_in_threads(data, theta, sums)
+        _moments_in_threads(data, theta, log_likelihoods, own)
+    return _add_chunks(log_likelihoods, own, sums)
 
 
 @compiled
