@@ -61,7 +61,7 @@ FORBIDDEN = {
     ),
     "loky outside executors": ("mixtures/study/runner.py", "import loky", "only study.executors"),
     "processes outside executors": (
-        "mixtures/cli.py",
+        "mixtures/cli/studies.py",
         "from concurrent.futures import ProcessPoolExecutor",
         "only study.executors",
     ),

@@ -90,7 +90,8 @@ def run(
     report(Progress(0, n_total, n_stored, Counter()))
     for part in _do(plan.tasks(n_workers), n_workers):
         store.write(part)
-        statuses += part.statuses
+        for (_, _, status), n in part.statuses.items():
+            statuses[status] += n
         report(Progress(statuses.total(), n_total, n_stored, Counter(statuses)))
     return store
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from mixtures.study.conditions import key_of
 from mixtures.study.design import Study, read_text
 from mixtures.study.environment import environment, now
 from mixtures.study.ledger import Ledger
-from mixtures.study.rows import TABLES, Rows, schema, table
+from mixtures.study.rows import TABLES, FitRow, Rows, schema, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +51,19 @@ class Part:
     name : str
         Hash of what the rows are of: computed again, they are the same part.
     statuses : Counter
-        Fits by status.
+        Fits by condition, method and status.
+    seconds : dict
+        Seconds that the fits took, by condition and method.
+    failures : tuple of FitRow
+        Fits without an estimate.
     files : dict of str to bytes
         Parquet, by table.
     """
 
     name: str
-    statuses: Counter[str]
+    statuses: Counter[tuple[str, str, str]]
+    seconds: dict[tuple[str, str], float]
+    failures: tuple[FitRow, ...]
     files: dict[str, bytes]
 
     @classmethod
@@ -64,7 +71,17 @@ class Part:
         """Encode rows."""
         gathered = {kind: getattr(rows, kind) for kind in TABLES}
         files = {kind: _as_parquet(table(TABLES[kind], new)) for kind, new in gathered.items() if new}
-        return cls(_part_name(rows), Counter(row.status for row in rows.fits), files)
+        seconds: dict[tuple[str, str], float] = defaultdict(float)
+        for row in rows.fits:
+            if math.isfinite(row.seconds):  # those of a fit whose worker died are not known
+                seconds[row.condition, row.method] += row.seconds
+        return cls(
+            name=_part_name(rows),
+            statuses=Counter((row.condition, row.method, row.status) for row in rows.fits),
+            seconds=dict(seconds),
+            failures=tuple(row for row in rows.fits if not row.has_estimate),
+            files=files,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""Commands on studies: run one, show how far it came, write its report."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mixtures.cli.output import BAD_INPUT, COUNT, DONE, FAILED, INTERRUPTED, PATH, as_typed, print_table
+
+if TYPE_CHECKING:
+    from mixtures.study.summary import Summary
+
+
+@click.command("run", short_help="Run a study file and write its report.")
+@click.argument("study", type=PATH)
+@click.option("--out", type=PATH, help="Results folder.  [default: results/NAME]")
+@click.option("--replicates", type=COUNT, help="Run this many replicates of each method at most.")
+@click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
+def run_study(study: Path, out: Path | None, replicates: int | None, workers: int | None) -> int:
+    """Run a STUDY file, or what is missing of it, and write its report.
+
+    Exits with 1 if a claim is refuted or a fit ends without an estimate.
+    """
+    from mixtures.report.page import write_study_report
+    from mixtures.report.progress import follow
+    from mixtures.study.design import Study
+    from mixtures.study.runner import run
+    from mixtures.study.summary import summarise
+
+    folder = out or Path("results") / Study.read(study).name
+    options = {"--out": folder, "--replicates": replicates, "--workers": workers}
+    given = [(name, value) for name, value in options.items() if value is not None]
+    again = as_typed("run", study, *itertools.chain.from_iterable(given))
+    try:
+        with follow() as on_progress:
+            store = run(study, folder, replicates=replicates, n_workers=workers, on_progress=on_progress)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; what was done is kept in {folder}. To go on: {again}", err=True)
+        return INTERRUPTED
+    except OSError as error:
+        click.echo(
+            f"error: {folder}: {error.strerror or error}; what was done is kept. To go on: {again}", err=True
+        )
+        return BAD_INPUT
+    summary = summarise(store)
+    report = write_study_report(store)
+    _say_claims(summary)
+    click.echo(f"report: {report}")
+    is_refuted = any(claim.verdict == "refuted" for claim in summary.claims)
+    has_failed = any(account.n_estimates < account.n_attempted for account in summary.accounts)
+    return FAILED if is_refuted or has_failed else DONE
+
+
+@click.command("report")
+@click.argument("folder", metavar="DIR", type=PATH)
+def report_study(folder: Path) -> None:
+    """Write DIR/report.html from the stored rows of a study."""
+    from mixtures.report.page import write_study_report
+    from mixtures.study.store import Store
+
+    click.echo(f"report: {write_study_report(Store.open(folder))}")
+
+
+@click.command("status")
+@click.argument("folder", metavar="DIR", type=PATH)
+def show_status(folder: Path) -> None:
+    """Show what of a study in DIR is done, missing and failed."""
+    from mixtures.study.store import Store
+    from mixtures.study.summary import summarise
+
+    summary = summarise(Store.open(folder))
+    rows = [
+        [
+            account.condition.name,
+            account.method,
+            f"{account.n_attempted} of {account.n_planned}",
+            str(max(account.n_planned - account.n_attempted, 0)),
+            ", ".join(f"{n} {status}" for status, n in sorted(account.statuses.items())) or "none yet",
+        ]
+        for account in summary.accounts
+    ]
+    print_table(["condition", "method", "done", "missing", "statuses"], rows)
+    n_missing = sum(max(account.n_planned - account.n_attempted, 0) for account in summary.accounts)
+    again = f"; to go on: {as_typed('run', folder / 'study.toml', '--out', folder)}" if n_missing else ""
+    click.echo(f"{n_missing} fits missing{again}")
+
+
+def _say_claims(summary: Summary) -> None:
+    if summary.claims:
+        print_table(
+            ["claim", "verdict", "statement"],
+            [[claim.claim.id, claim.verdict.value, claim.claim.text] for claim in summary.claims],
+        )
