@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from mixtures.bayes.permutations import reorder
 from mixtures.bayes.relabel import Relabel, Relabelling, relabel
-from mixtures.model.arrays import Integers
 from mixtures.model.fit import Draws
 
 if TYPE_CHECKING:
@@ -67,13 +66,13 @@ def relabel_datatree(
     Warns
     -----
     UserWarning
-        If draws were reordered, and a variable without the components' dimension has whole numbers from
-        0 to k - 1 that may name components, and is not among the labels.
+        If draws were reordered, and a variable that is neither reordered nor among the labels may have to
+        be: one with a dimension of length k, or with whole numbers from 0 to k - 1 or from 1 to k.
 
     Raises
     ------
     TypeError
-        If it is no DataTree, or labels are not whole numbers.
+        If it is no DataTree, or labels are not integers.
     ValueError
         If a group, variable or dimension is missing, or one too many, labels name no components, or as of
         `mixtures.relabel`.
@@ -129,7 +128,7 @@ def reorder_datatree(
     component_dim: str | Sequence[str] = "component",
     labels: str | Sequence[str] = (),
 ) -> xr.DataTree:
-    """Return a tree whose posterior is in the order of a relabelling; arguments and result as above."""
+    """Return a tree whose posterior is in the order of a relabelling; as `relabel_datatree` says."""
     return _reordered_tree(tree, relabelling, _as_names(component_dim), _as_names(labels))
 
 
@@ -139,6 +138,7 @@ def _reordered_tree(
     import xarray as xr
 
     posterior = _posterior(tree)
+    _check_dims(posterior, dims)
     by_component = {
         str(name): _reordered(values, relabelling, dim)
         for name, values in posterior.data_vars.items()
@@ -147,7 +147,7 @@ def _reordered_tree(
     }
     posterior = posterior.assign(by_component)
     posterior = posterior.assign({name: _renamed(_variable(posterior, name), relabelling) for name in labels})
-    _warn_of_labels(posterior.drop_vars({*by_component, *labels}), relabelling)
+    _warn_of_the_rest(posterior.drop_vars({*by_component, *labels}), relabelling)
     report = xr.Dataset(
         {
             "permutation": ((*_DRAWS, "component"), relabelling.permutations),
@@ -186,6 +186,17 @@ def _variable(posterior: xr.Dataset, name: str) -> xr.DataArray:
     return values
 
 
+def _check_dims(posterior: xr.Dataset, dims: tuple[str, ...]) -> None:
+    """Check that each dimension of components is one of a variable that has draws."""
+    of_draws = [values.dims for values in posterior.data_vars.values() if {*_DRAWS} <= {*values.dims}]
+    known = dict.fromkeys(str(dim) for found in of_draws for dim in found if dim not in _DRAWS)
+    if not dims or not {*dims} <= {*known}:
+        raise ValueError(
+            f"component_dim must hold dimensions of the posterior's variables, {', '.join(known) or 'none'}; "
+            f"got {', '.join(dims) or 'none'}"
+        )
+
+
 def _component_dim(values: xr.DataArray, dims: tuple[str, ...]) -> str | None:
     """Return the dimension of a variable that is the components', or None."""
     found = [dim for dim in dims if dim in values.dims]
@@ -222,36 +233,39 @@ def _renamed(values: xr.DataArray, relabelling: Relabelling) -> xr.DataArray:
     places = relabelling.permutations.argsort(axis=-1)
     k = places.shape[-1]
     if old.dtype.kind not in "iu":
-        raise TypeError(f"{values.name} must hold whole numbers, as labels do; got {old.dtype}")
-    if old.shape[:2] != places.shape[:2]:
-        raise ValueError(
-            f"{values.name} must have chains and draws as relabelled, {places.shape[:2]}; got {old.shape[:2]}"
-        )
-    if not _name_components(old, k):
+        raise TypeError(f"{values.name} must hold integers, as labels do; got {old.dtype}")
+    if old.size and not 0 <= old.min() <= old.max() < k:
         raise ValueError(f"{values.name} must hold labels from 0 to {k - 1}; got {old.min()} to {old.max()}")
     new = np.take_along_axis(places, old.reshape(*old.shape[:2], -1), axis=-1)
     return first.copy(data=new.reshape(old.shape).astype(old.dtype)).transpose(*values.dims)
 
 
-def _name_components(values: Integers, k: int) -> bool:
-    return not values.size or bool(0 <= values.min() <= values.max() < k)
-
-
-def _warn_of_labels(others: xr.Dataset, relabelling: Relabelling) -> None:
-    """Warn of variables that may be labels in the old order."""
+def _warn_of_the_rest(others: xr.Dataset, relabelling: Relabelling) -> None:
+    """Warn of variables that were left as they were, and may be in the old order."""
     k = relabelling.permutations.shape[-1]
     if (relabelling.permutations == np.arange(k)).all():
         return
-    found = [
-        str(name)
-        for name, values in others.data_vars.items()
-        if {*_DRAWS} <= {*values.dims}
-        and values.dtype.kind in "iu"
-        and _name_components(values.to_numpy(), k)
-    ]
+    others = others[[name for name, values in others.data_vars.items() if {*_DRAWS} <= {*values.dims}]]
+    of_length_k = [str(dim) for dim, length in others.sizes.items() if dim not in _DRAWS and length == k]
+    if of_length_k:
+        warnings.warn(
+            f"{', '.join(of_length_k)} may be a dimension of components, whose variables were left as they "
+            "are: if so, name it in component_dim",
+            stacklevel=4,
+        )
+    found = [str(name) for name, values in others.data_vars.items() if _may_name_components(values, k)]
     if found:
         warnings.warn(
             f"{', '.join(found)} may hold labels of components, which were left as they are: "
-            "if so, name them in labels",
+            "if so, name them in labels, as integers from 0",
             stacklevel=4,
         )
+
+
+def _may_name_components(variable: xr.DataArray, k: int) -> bool:
+    """Return whether a variable varies and has whole numbers from 0 to k - 1, or from 1 to k."""
+    values = variable.to_numpy()
+    if values.dtype.kind not in "iuf" or not values.size:
+        return False
+    least, most = values.min(), values.max()
+    return bool(0 <= least < most < k + (least >= 1) and (values == np.rint(values)).all())

@@ -193,9 +193,15 @@ def test_labels_serve_as_allocations_too():
 
 
 def test_labels_that_nobody_named_are_pointed_out():
-    variables = {"z": Z_SWITCHED, "u": Z_SWITCHED, "counts": Z + 1, "shares": Z / 3}
-    tree = with_labels(**variables)
-    with pytest.warns(UserWarning, match="^u may hold labels of components, which were left as they") as seen:
+    """Also the labels of Stan, JAGS and R, from 1, and whole numbers held as floats."""
+    labels = {"z": Z_SWITCHED, "u": Z_SWITCHED, "stan": Z_SWITCHED + 1, "float": Z_SWITCHED + 1.0}
+    others = {"counts": 2 * Z, "many": Z + 2, "shares": Z / 3, "both": Z * 1.5, "ones": np.ones_like(Z)}
+    tree = with_labels(**labels, **others, absent=np.where(Z == 0, np.nan, Z))
+    message = (
+        "^u, stan, float may hold labels of components, which were left as they are: "
+        "if so, name them in labels, as integers from 0$"
+    )
+    with pytest.warns(UserWarning, match=message) as seen:
         found = relabel_datatree(tree, "ordering", labels=["z"], **NAMES)
     assert [warning.filename for warning in seen] == [__file__]
     np.testing.assert_array_equal(found["posterior"]["u"], Z_SWITCHED)
@@ -209,7 +215,7 @@ def test_labels_are_right_where_nothing_moved():
 
 WRONG_LABELS = {
     "no such variable": ("v", ValueError, "posterior must have 'v'; got w, mu, "),
-    "no labels": ("sigma", TypeError, "sigma must hold whole numbers, as labels do; got float64"),
+    "no labels": ("sigma", TypeError, "sigma must hold integers, as labels do; got float64"),
     "from 1": ("z", ValueError, "z must hold labels from 0 to 2; got 1 to 3"),
     "of no draw": ("fixed", ValueError, "fixed must have the dimensions chain and draw; got"),
 }
@@ -228,3 +234,37 @@ def test_another_posteriors_relabelling_is_refused():
     relabelling = mx.relabel(short, "ordering")
     with pytest.raises(ValueError, match=r"as relabelled, \(2, 5, 3\); got \(2, 30, 3\)"):
         reorder_datatree(tree_of(posterior()), relabelling, component_dim="group")
+
+
+def relabelling_of(tree):
+    return mx.relabel(draws_of(tree, **NAMES), "ordering")
+
+
+@pytest.mark.parametrize("dims", ["component", ("group", "sigma_dim_0"), (), "draw", "fixed"])
+def test_labels_are_not_renamed_without_their_components(dims):
+    """A dimension that is forgotten or misspelt; one of a variable without draws."""
+    tree = with_labels(z=Z_SWITCHED)
+    tree["posterior"]["centres"] = ("fixed", CENTRES)
+    with pytest.raises(ValueError, match=r"^component_dim must hold dimensions .*, group, item, obs; got "):
+        reorder_datatree(tree, relabelling_of(tree), component_dim=dims, labels="z")
+
+
+def test_a_dimension_that_may_be_of_components_is_pointed_out():
+    dims = {"w": ["w_dim_0"], "mu": ["mu_dim_0"], "sigma": ["sigma_dim_0"], "loadings": ["item", "w_dim_0"]}
+    tree = tree_of(posterior(ORDER), dims)
+    relabelling = relabelling_of(tree_of(posterior(ORDER)))
+    listed = ("w_dim_0", "mu_dim_0")
+    message = "^sigma_dim_0 may be a dimension of components, whose variables were left as they are"
+    with pytest.warns(UserWarning, match=message) as seen:
+        reorder_datatree(tree, relabelling, component_dim=listed)
+    assert [warning.filename for warning in seen] == [__file__]
+
+
+@pytest.mark.filterwarnings("error")
+def test_other_dimensions_are_left_without_a_word():
+    """One of another length, one beside the components', and any where nothing moved."""
+    square = np.zeros((2, 30, 3, 3))
+    tree = tree_of(posterior(ORDER) | {"square": square}, DIMS | {"square": ["axis", "group"]})
+    relabel_datatree(tree, "ordering", **NAMES)
+    tree = tree_of(posterior() | {"offset": np.zeros((2, 30, 3))}, DIMS | {"offset": ["axis"]})
+    relabel_datatree(tree, "ordering", **NAMES)
