@@ -43,7 +43,7 @@ class EM:
         that any of as many runs lead to.
     n_starts : int, optional
         Largest number of starts; by default 10, and 1 for a given mixture. Short runs that lead to the
-        same mode make one start.
+        same mode make one start; those made once more, where nothing sound is found, add their own.
     tolerance : float
         A run has settled when the total log-likelihood still to gain is below this: by the Newton
         decrement, or, without acceleration, by Aitken's extrapolation. A run goes on in any case until
@@ -180,7 +180,7 @@ class EM:
         modes = search.from_starts(starts, search.shortlist(n_kept, rng))
         if modes.best is not None:
             return modes
-        return search.from_starts(starts, search.shortlist(n_kept, rng, thorough=True))
+        return modes.followed_by(search.from_starts([], search.shortlist(n_kept, rng, thorough=True)))
 
     def _report(self, search: Search, x: Array, modes: Modes, rng: np.random.Generator) -> Fit:
         reported, rule = _preferred(modes, self.allow_spurious), self._interval_rule()

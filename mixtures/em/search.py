@@ -88,6 +88,18 @@ class Modes:
         """Number of runs that were dropped because a component collapsed."""
         return int(np.isnan(self.log_likelihoods).sum())
 
+    def followed_by(self, later: Modes) -> Modes:
+        """Return what a search that found nothing sound and a later one found together."""
+        return replace(
+            later,
+            log_likelihoods=np.concatenate([self.log_likelihoods, later.log_likelihoods]),
+            spurious=_higher(self.spurious, later.spurious),
+            collapse=self.collapse or later.collapse,
+            n_spurious=self.n_spurious + later.n_spurious,
+            n_short=self.n_short + later.n_short,
+            n_short_collapsed=self.n_short_collapsed + later.n_short_collapsed,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shortlist:
@@ -219,8 +231,8 @@ class Search:
             mixtures = (to_mixture(vector, self.shape) for vector in starts.vectors)
             runs = [self._settle(self._run(mixture, self.tolerance)) for mixture in mixtures]
             heights = [np.nan if run.collapse else run.log_likelihood for run in runs]
-            vectors = [to_vector(run.mixture, self.shape) for run in runs]
-            return Ends(np.array(vectors), np.array(heights), runs.__getitem__)
+            vectors = np.array([to_vector(run.mixture, self.shape) for run in runs])
+            return Ends(vectors.reshape(starts.vectors.shape), np.array(heights), runs.__getitem__)
         tolerance = min(float(self.tolerance), DECREMENT_BOUND)  # a run to be certified goes as far
         rules = Rules(_METHODS[self.acceleration], tolerance, int(self.max_iter))
         is_large = len(starts.vectors) > 1 and len(starts.vectors) * len(self.x) > _LARGE
@@ -285,6 +297,12 @@ def _joined(first: Starts, second: Starts) -> Starts:
         return first
     vectors = np.concatenate([first.vectors, second.vectors])
     return Starts(vectors, np.concatenate([first.patience, second.patience]))
+
+
+def _higher(one: Run | None, other: Run | None) -> Run | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.log_likelihood > one.log_likelihood + _TIE else one
 
 
 def _highest(heights: Array, is_candidate: NDArray[np.bool_]) -> int | None:

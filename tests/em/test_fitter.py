@@ -347,6 +347,41 @@ def test_runs_that_end_in_a_single_observation_crowd_out_no_sound_mode(monkeypat
     assert {EM().fit(MixtureSpec(2), x, start).status for start in range(20)} & {"spurious", "degenerate"}
 
 
+TWICE_WITHOUT_A_SOUND_MODE = {
+    27: [0.777, 0.965, -1.082, 0.867, -0.168, -0.19, 1.121, -0.437],
+    79: [-0.733, 0.41, -0.53, 1.297, 0.007, -1.817, 0.551, -0.601, 0.676, 0.56],
+}
+
+
+@pytest.mark.parametrize("seed", TWICE_WITHOUT_A_SOUND_MODE)
+@pytest.mark.parametrize("allow_spurious", [False, True])
+def test_what_the_first_of_two_searches_found_counts(monkeypatch, seed, allow_spurious):
+    """The second finds a lower spurious maximum with the one seed, and none with the other."""
+    from_starts, searches = Search.from_starts, []
+
+    def recorded(self, *args):
+        searches.append(from_starts(self, *args))
+        return searches[-1]
+
+    monkeypatch.setattr(Search, "from_starts", recorded)
+    x = np.array(TWICE_WITHOUT_A_SOUND_MODE[seed])
+    fit = EM(allow_spurious=allow_spurious).fit(MixtureSpec(4), x, seed)
+    first, second = searches
+    details, shift = fit.details, len(x) * math.log(x.std())
+    assert (fit.status, first.best, second.best) == ("spurious", None, None)
+    assert second.spurious is None or second.spurious.log_likelihood < first.spurious.log_likelihood
+    assert fit.log_likelihood + shift == pytest.approx(first.spurious.log_likelihood, abs=1e-6)
+    assert details.spurious_log_likelihood == np.nanmax(details.log_likelihoods)
+    for name in ("n_collapsed", "n_spurious", "n_short", "n_short_collapsed"):
+        assert getattr(details, name) == getattr(first, name) + getattr(second, name)
+    assert details.n_starts == details.n_collapsed + details.n_spurious
+
+
+def test_the_textbooks_search_may_find_no_start_at_all():
+    fit = EM(acceleration="none").fit(MixtureSpec(2), np.repeat([3.0, 8.0], [30, 20]), 1)
+    assert (fit.status, fit.details.n_starts, fit.details.n_collapsed) == ("degenerate", 3, 3)
+
+
 def test_where_every_start_collapses_the_fit_is_degenerate():
     x = np.repeat([3.0, 8.0], [30, 20])
     fit = EM().fit(MixtureSpec(2), x, 1)
