@@ -393,6 +393,7 @@ def test_the_label_rule_changes_the_study_and_none_of_its_data():
         "reference",
     ]
     assert one.content() == design(grid=grid(PRIOR)).content() != other.content()
+    assert "label_rule" not in design().content()  # nor was it in results from before there was a choice
 
 
 def test_the_number_of_components_changes_the_condition():
