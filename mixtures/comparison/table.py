@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mixtures.comparison.performance import (
     Measure,
@@ -85,7 +85,7 @@ def measure_performance(
     theory: Theory = "robust",
     level: float = 0.95,
     wanted: Mapping[str, float] | None = None,
-    without_intervals: Sequence[Mapping[str, Hashable]] = (),
+    without_intervals: Mapping[str, Hashable] | Sequence[Mapping[str, Hashable]] = (),
 ) -> pd.DataFrame:
     """Measure the performance of methods from a table of estimates, whoever made them.
 
@@ -116,9 +116,10 @@ def measure_performance(
         proportions, otherwise by Student's t, on the log scale for what is positive.
     wanted : mapping of str to float, optional
         Monte Carlo errors to plan for, by measure: `n_needed` says how many replicates give them.
-    without_intervals : sequence of mapping of str to hashable
+    without_intervals : mapping of str to hashable, or sequence of them
         Where a method gives none by its nature, rather than refusing them, and so is not measured by them:
-        each a value of `method`, of columns of `by`, or both, as in ``[{"method": "B"}]``.
+        each a value of `method`, of columns of `by`, or both, as in ``[{"method": "B"}]``. It speaks of the
+        rows that pandas finds equal: ``"2020-01-01"`` names that day in a column of dates.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def measure_performance(
     Raises
     ------
     TypeError
-        If a column that must hold numbers does not.
+        If a column that must hold numbers does not, or `without_intervals` is not as above.
     ValueError
         If a column is missing, its numbers are not what its name says, or methods cannot be paired.
 
@@ -139,19 +140,14 @@ def measure_performance(
     Morris, T. P., White, I. R. and Crowther, M. J. (2019). Using simulation studies to evaluate
     statistical methods. Statistics in Medicine 38, 2074-2102.
     """
-    parts = [dict(part) for part in without_intervals]
-    request = _Request(
-        [by] if isinstance(by, str) else list(by), versus, theory, level, dict(wanted or {}), parts
-    )
+    columns, parts = [by] if isinstance(by, str) else list(by), _as_parts(without_intervals)
+    request = _Request(columns, versus, theory, level, dict(wanted or {}), parts)
     request.check()
     frame = _checked(table, truth, request.by)
     if "replicate" in frame:
         _check_replicates(frame, request.by)
     if versus is not None:
         _check_pairs(frame, versus)
-    for part in parts:
-        if not np.logical_and.reduce([frame[name] == value for name, value in part.items()]).any():
-            raise ValueError(f"without_intervals must give values of rows of the table; got {part}")
     return _measured(frame, request)
 
 
@@ -159,12 +155,13 @@ def _measured(frame: pd.DataFrame, request: _Request) -> pd.DataFrame:
     """Measure every method of every group, and every method against `versus`."""
     import pandas as pd
 
-    theory, versus = request.theory, request.versus
+    theory, versus, is_without = request.theory, request.versus, _are_without(frame, request)
     rows: list[tuple[Any, ...]] = []
     for group, cell in _groups(frame, request.by):
-        place = dict(zip(request.by, group, strict=True))
         own = {
-            method: _stated(one, place | {"method": method}, request.without_intervals)
+            method: one.drop(columns=["lower", "upper"], errors="ignore")
+            if is_without[one.index].all()
+            else one
             for (method,), one in _groups(cell, ["method"])
         }
         for method, one in own.items():
@@ -177,12 +174,29 @@ def _measured(frame: pd.DataFrame, request: _Request) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*request.by, *_Row._fields]).astype({"n_needed": "Int64"})
 
 
-def _stated(
-    own: pd.DataFrame, place: dict[str, Hashable], without_intervals: list[dict[str, Hashable]]
-) -> pd.DataFrame:
-    """Rows of a method in a group, less the ends of intervals where it gives none by its nature."""
-    is_without = any(part.items() <= place.items() for part in without_intervals)
-    return own.drop(columns=["lower", "upper"], errors="ignore") if is_without else own
+def _as_parts(without_intervals: object) -> list[dict[str, Hashable]]:
+    from pandas.api.types import is_list_like
+
+    given = [without_intervals] if isinstance(without_intervals, Mapping) else without_intervals
+    if not isinstance(given, Sequence) or not all(isinstance(part, Mapping) for part in given):
+        rule = "be a mapping such as {'method': 'B'}, or a sequence of them"
+        raise TypeError(f"without_intervals must {rule}; got {without_intervals!r}")
+    for part in given:
+        if any(is_list_like(value) for value in part.values()):
+            raise TypeError(f"without_intervals must give one value of each column; got {part}")
+    return [dict(part) for part in given]
+
+
+def _are_without(frame: pd.DataFrame, request: _Request) -> NDArray[np.bool_]:
+    """Say of each row whether its method gives no intervals by its nature."""
+    are = np.zeros(len(frame), dtype=bool)
+    for part in request.without_intervals:
+        equal = [(frame[name] == value).to_numpy(bool, na_value=False) for name, value in part.items()]
+        is_named = np.logical_and.reduce(equal)
+        if not is_named.any():
+            raise ValueError(f"without_intervals must give values of rows of the table; got {part}")
+        are |= is_named
+    return are
 
 
 def _row(method: Hashable, versus: Hashable, name: str, measure: Measure, request: _Request) -> _Row:

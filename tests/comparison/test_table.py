@@ -208,6 +208,40 @@ def test_who_gives_no_intervals_is_not_measured_by_them():
     assert rows.loc[rows["measure"] == "coverage", "value"].eq(0).sum() == 3  # the control
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (np.float32([0.3, 0.5]), 0.3),
+        (np.array([100, 200], dtype=np.int16), 100),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "2020-01-01"),
+        (pd.PeriodIndex(["2020", "2021"], freq="Y"), "2020"),
+        (pd.Categorical(["easy", "hard"]), "easy"),
+        (pd.array(["easy", None], dtype="string"), "easy"),
+        (pd.array([1, None], dtype="Int64"), 1),
+    ],
+)
+def test_a_part_without_intervals_is_applied_to_the_rows_it_is_found_in(column, value):
+    table = pd.concat([made(gaps=False).assign(part=part) for part in pd.Series(column)])
+    table["part"] = table["part"].astype(pd.Series(column).dtype)
+    without = {"method": "B", "part": value}
+    rows = measure_performance(table, truth=TRUTH, by="part", without_intervals=without)
+    assert rows["method"][rows["measure"] == "coverage"].tolist() == ["A", "A", "B"]  # B in the second part
+    as_sequence = measure_performance(table, truth=TRUTH, by="part", without_intervals=[without])
+    pd.testing.assert_frame_equal(rows, as_sequence)
+
+
+@pytest.mark.parametrize("without", [None, "B", ["B"], 1, ["method", "B"]])
+def test_what_names_no_part_is_refused(without):
+    with pytest.raises(TypeError, match=r"^without_intervals must be a mapping such as .*; got "):
+        measure_performance(PAIRED, truth=0.0, without_intervals=without)
+
+
+@pytest.mark.parametrize("value", [["A", "B"], ("A", "B"), np.array(["A"]), {"A"}])
+def test_a_part_without_intervals_has_one_value_of_each_column(value):
+    with pytest.raises(TypeError, match=r"^without_intervals must give one value of each column; got "):
+        measure_performance(PAIRED, truth=0.0, without_intervals=[{"method": value}])
+
+
 def test_open_intervals_cover_and_have_no_finite_width():
     table = {"estimate": [1.0, 2.0, 3.0], "lower": [0.0, -math.inf, 2.0], "upper": [2.0, 3.0, 6.0]}
     rows = measure_performance(table, truth=1.0).set_index("measure")
