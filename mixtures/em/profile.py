@@ -157,15 +157,15 @@ class _Branch:
         top = self._fit(_Point(self.theta, position, -math.inf, 0.0), position)
         if isinstance(top, Stop):
             return top
-        inside, root, step, why = top, 0.0, min(reach + _BEYOND, _STRIDE) * error, Stop.FOLD
+        inside, root, step = top, 0.0, min(reach + _BEYOND, _STRIDE) * error
         for _ in range(_MOST_POINTS):
-            if not step > _SHORTEST * error:
-                return self._reason(inside, why)
             trial = self._fit(inside, inside.position + side * step)
             grown = math.nan if isinstance(trial, Stop) else _root(top, trial) - root
             if isinstance(trial, Stop) or not 0 < grown < _JUMP * _STRIDE:
                 why = trial if isinstance(trial, Stop) else Stop.FOLD if grown > 0 else Stop.UPTURN
                 step /= 2
+                if not step > _SHORTEST * error:
+                    return self._reason(inside, why)
                 continue
             root += grown
             if root >= reach:
@@ -173,8 +173,7 @@ class _Branch:
             if not trial.slope * side < 0:
                 return self._reason(trial, Stop.UPTURN)
             stride = min(_STRIDE, reach + _BEYOND - root)
-            step, why = min(2 * step, stride * root / abs(trial.slope)), Stop.FOLD
-            inside = trial
+            step, inside = min(2 * step, stride * root / abs(trial.slope)), trial
         return Stop.LONG
 
     def _reason(self, last: _Point, why: Stop) -> Stop:

@@ -95,10 +95,20 @@ def test_an_interval_holds_what_a_grid_holds():
         assert (deviance <= CHI_SQUARED) == (lower <= value <= upper)
 
 
-@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
-def test_one_component_has_ends_in_closed_form(level):
-    x = galaxies()
+LAST_STRIDE_SHORT = np.random.default_rng(0).normal(size=3)  # a hundredth of a standard error
+
+
+@pytest.mark.parametrize(
+    ("x", "level"),
+    [
+        *[(galaxies(), level) for level in (0.5, 0.95, 0.999)],
+        (np.arange(5.0) ** 1.2, 1 - 1e-8),
+        (LAST_STRIDE_SHORT, 0.9997862037910498),
+    ],
+)
+def test_one_component_has_ends_in_closed_form(x, level):
     fit = EM(intervals="profile", level=level).fit(MixtureSpec(1), x, 1)
+    assert fit.warnings == ()
     from scipy.stats import chi2
 
     n, variance, quantile = len(x), x.var(), chi2.ppf(level, 1)
@@ -109,8 +119,8 @@ def test_one_component_has_ends_in_closed_form(level):
     def excess(ratio):
         return n * (math.log(ratio) + 1 / ratio - 1) - quantile
 
-    assert fit.intervals.lower.variances[0, 0] == pytest.approx(variance * brentq(excess, 0.1, 1), rel=1e-6)
-    assert fit.intervals.upper.variances[0, 0] == pytest.approx(variance * brentq(excess, 1, 10), rel=1e-6)
+    assert fit.intervals.lower.variances[0, 0] == pytest.approx(variance * brentq(excess, 1e-3, 1), rel=1e-6)
+    assert fit.intervals.upper.variances[0, 0] == pytest.approx(variance * brentq(excess, 1, 1e6), rel=1e-6)
     assert fit.intervals.lower.weights.tolist() == fit.intervals.upper.weights.tolist() == [1.0]
 
 
