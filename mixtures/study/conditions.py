@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from mixtures.comparison.difficulty import expected_standard_errors
 from mixtures.comparison.label_rules import LabelRule
+from mixtures.model.fit import Parameters
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Prior
-from mixtures.model.spec import MixtureSpec
+from mixtures.model.spec import Covariance, MixtureSpec
 from mixtures.study.claim import StudyTable
 
 _MOST_OBSERVATIONS = 10**9  # 8 GB each column: what is in a results folder can no longer be taken back
@@ -107,6 +110,20 @@ class Condition:
     def name(self) -> str:
         """How tables call the condition."""
         return f"{self.truth.name}, n = {self.n}"
+
+    def expected_errors(self) -> Parameters | None:
+        """Return the standard errors of the expected information at the truth, where they are known.
+
+        They are not for truths drawn from a prior, in several dimensions, where variances differ that the
+        model ties, and where the information is singular.
+        """
+        if self.truth.prior is not None or self.truth.n_dims > 1:
+            return None
+        truth, covariance = self.truth.as_mixture(), self.spec.covariance
+        if covariance == Covariance.TIED and np.ptp(truth.variances) > 0:
+            return None
+        errors = expected_standard_errors(truth, self.n, covariance)
+        return errors if np.isfinite(errors.means).all() else None
 
 
 def key_of(content: Mapping[str, Any]) -> str:

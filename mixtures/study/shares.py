@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixtures.comparison.difficulty import Difficulty
 from mixtures.comparison.performance import Proportion, proportion
-from mixtures.model.fit import Parameters
 from mixtures.study.claim import BADLY_WRONG, PARAMETERS
 from mixtures.study.conditions import Condition
 from mixtures.study.tables import Tables
@@ -25,10 +23,9 @@ def mark_badly_wrong(condition: Condition, rows: Tables) -> Tables:
     """Mark the fits of one condition that went badly wrong.
 
     A fit is badly wrong without an estimate, and where a weight, mean or variance, aligned to the truth, is
-    more than four standard errors off, those of the expected information at the truth. Where these are not
-    known no fit is marked: truths drawn from a prior, several dimensions, a singular information.
+    more than four expected standard errors of the condition off. Where these are not known none is marked.
     """
-    errors = _expected_errors(condition)
+    errors = condition.expected_errors()
     if errors is None:
         return rows
     limits = {
@@ -44,14 +41,6 @@ def mark_badly_wrong(condition: Condition, rows: Tables) -> Tables:
     is_off = [fit in are_off for fit in rows.fits[keys].itertuples(index=False, name=None)]
     is_wrong = np.array(is_off, dtype=bool) | ~rows.fits["has_estimate"].to_numpy(dtype=bool)
     return replace(rows, fits=rows.fits.assign(**{BADLY_WRONG: is_wrong}))
-
-
-def _expected_errors(condition: Condition) -> Parameters | None:
-    if condition.truth.prior is not None:
-        return None
-    truth = condition.truth.as_mixture()
-    errors = Difficulty.of(truth, condition.n, condition.spec.covariance).standard_errors
-    return errors if errors is not None and np.isfinite(errors.means).all() else None
 
 
 def lower_likelihood(fits: pd.DataFrame, method: str, versus: str) -> Proportion:

@@ -17,6 +17,7 @@ from mixtures.study.tables import Tables
 from study.designs import CLOSE, PRIOR, claim, design, grid, truth
 
 APART = design(grid=grid(truth(), n=(200,))).conditions[0]
+SAME = truth(means=[0.0, 0.0], variances=[1.0, 1.0])
 PLANE = truth(means=[[0.0, 0.0], [5.0, 5.0]], variances=None, covariances=[np.eye(2).tolist()] * 2)
 
 
@@ -168,9 +169,7 @@ def test_a_likelihood_is_lower_by_more_than_rounding():
     assert lower_likelihood(fits, "A", "C").n == 0
 
 
-@pytest.mark.parametrize(
-    "undefined", [PRIOR, PLANE, truth(means=[0.0, 0.0], variances=[1.0, 1.0])], ids=["prior", "plane", "same"]
-)
+@pytest.mark.parametrize("undefined", [PRIOR, PLANE, SAME], ids=["prior", "plane", "same"])
 def test_nothing_is_marked_where_standard_errors_are_not_known(undefined):
     (condition,) = design(grid=grid(undefined)).conditions
     rows = tables(APART, np.zeros((2, 3, 2)))
@@ -178,19 +177,20 @@ def test_nothing_is_marked_where_standard_errors_are_not_known(undefined):
 
 
 @pytest.mark.parametrize(
-    ("asked", "rule"),
+    ("asked", "got"),
     [
-        ({"grid": grid(PRIOR)}, "needs univariate mixtures as truths; got 'drawn'"),
-        ({"grid": grid(PLANE)}, "needs univariate mixtures as truths; got 'apart'"),
-        (
-            {"grid": grid(CLOSE), "covariance": "tied"},
-            "needs truths of equal variances where they are tied; got 'close'",
-        ),
+        ({"grid": grid(PRIOR)}, "drawn"),
+        ({"grid": grid(PLANE)}, "apart"),
+        ({"grid": grid(SAME)}, "apart"),
+        ({"grid": grid(truth(weights=[1.0, 0.0]))}, "apart"),
+        ({"grid": grid(CLOSE), "covariance": "tied"}, "close"),
     ],
-    ids=["prior", "plane", "tied"],
+    ids=["prior", "plane", "same", "no weight", "tied"],
 )
-def test_claims_where_it_is_undefined_are_refused(asked, rule):
+def test_claims_where_it_is_undefined_are_refused(asked, got):
+    """They could never be judged."""
     about = claim(measure="badly_wrong", parameter=None, between=None, below=0.1)
-    with pytest.raises(ValueError, match=f"claim 'means': measure badly_wrong {rule}"):
+    rule = f"claim 'means': measure badly_wrong needs univariate mixtures as truths, .*; got '{got}'"
+    with pytest.raises(ValueError, match=rule):
         design(claim=[about], **asked)
     design(**asked)
