@@ -107,6 +107,11 @@ class Study(StudyTable):
             raise ValueError(
                 f"label_rule must be left out where no truth is drawn from a prior; got {self.label_rule!r}"
             )
+        if self.label_rule == LabelRule.REFERENCE and min(self.grid.n) <= self.components:
+            raise ValueError(
+                f"grid.n must be more than components, {self.components}, where label_rule is 'reference'; "
+                f"got {min(self.grid.n)}"
+            )
         for truth in self.grid.truth:
             k = truth.as_mixture().n_components if truth.prior is None else truth.as_prior().n_components
             if k not in (None, self.components):

@@ -70,23 +70,32 @@ def build(method: Method) -> Fitter:
         raise ValueError(f"{where}: {error}") from None
 
 
+def gives_draws(method: Method) -> bool:
+    """Whether a method gives posterior draws: its engine has a prior."""
+    return "prior" in _defaults(method)
+
+
 def gives_intervals(method: Method) -> bool:
     """Whether a method, as set, gives intervals, which it may refuse here and there.
 
     An engine with a setting `intervals` does where that is given; one without it, from its draws, always.
     """
+    return method.settings.get("intervals", _defaults(method).get("intervals", True)) is not None
+
+
+def _defaults(method: Method) -> dict[str, Any]:
+    """Settings that a method's engine knows, with their defaults; none where the engine is unknown."""
     engine: Any = ENGINES.get(method.engine)
-    defaults = {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
-    return method.settings.get("intervals", defaults.get("intervals", True)) is not None
+    return {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
 
 
 def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
     """Raise a ValueError if a claim is about what one of its methods, as set, does not give."""
     for method in methods:
-        if claim.measure == UNIFORMITY and method.name == claim.method and method.engine == "em":
+        if claim.measure == UNIFORMITY and method.name == claim.method and not gives_draws(method):
             raise ValueError(
                 f"claim {claim.id!r}: measure {UNIFORMITY} needs a method with posterior draws; "
-                f"got {method.name!r}, whose engine 'em' gives none"
+                f"got {method.name!r}, whose engine {method.engine!r} gives none"
             )
     if claim.measure not in INTERVAL_MEASURES:
         return

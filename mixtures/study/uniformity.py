@@ -27,6 +27,7 @@ from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
 from mixtures.study.conditions import Condition, key_of
 from mixtures.study.design import Study
+from mixtures.study.methods import gives_draws
 from mixtures.study.tables import Tables
 from mixtures.study.verdict import LEVEL
 
@@ -98,19 +99,20 @@ class RankAccount:
 
 
 def account_for_ranks(study: Study, condition: Condition, rows: Tables) -> Iterator[RankAccount]:
-    """Account for the fits of one condition by every method that has ranks there."""
+    """Account for the fits of one condition by every method whose draws were to be ranked there, or were."""
     ranked = rows.ranks.groupby("method")["replicate"].nunique()
     for method in study.method:
-        if method.name not in ranked.index:
-            continue
         fits = rows.fits[rows.fits["method"] == method.name]
+        is_to_be_ranked = condition.truth.prior is not None and gives_draws(method) and len(fits) > 0
+        if not is_to_be_ranked and method.name not in ranked.index:
+            continue
         failing = fits.loc[fits["status"] != Status.CONVERGED, "replicate"].sort_values()
         priors = {"method": method.settings.get("prior"), "truth": condition.truth.prior}
         yield RankAccount(
             condition,
             method.name,
             len(fits),
-            int(ranked[method.name]),
+            int(ranked.get(method.name, 0)),
             tuple(failing.tolist()),
             key_of({"prior": priors["method"]}) == key_of({"prior": priors["truth"]}),
         )

@@ -331,6 +331,17 @@ def test_ranks_have_their_tables_and_figures(tmp_path):
     assert all(f">{one.quantity}</text>" in svg for one in summary.ranks)
 
 
+def test_fits_that_were_to_be_ranked_and_were_not_are_accounted_for(tmp_path):
+    text = PRIOR.replace('engine = "em"', 'engine = "nuts"').replace(
+        "[grid]", 'label_rule = "reference"\n[grid]'
+    )
+    page = check_page(render_study(make_store(tmp_path, text)))
+    assert ["only", "3", "0", "0", "none"] in page.rows  # attempted, ranked, not converged, and which
+    assert "Components are assigned to those of a reference computed from the data alone, in" in page.text
+    assert "No truth was ranked" in page.text
+    assert "chi-square" not in page.text
+
+
 def test_without_ranks_nothing_is_said_of_them(page):
     assert "Calibration of the posterior" not in page.text
 

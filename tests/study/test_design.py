@@ -383,6 +383,15 @@ def test_a_changed_value_changes_the_condition(changes):
     assert keys(**changes)[1] == keys()[1]
 
 
+def test_a_reference_needs_more_observations_than_components():
+    drawn = {"label_rule": "reference", "components": 3}
+    with pytest.raises(
+        ValueError, match="n must be more than components, 3, where label_rule is 'reference'; got 3"
+    ):
+        design(grid=grid(PRIOR, n=(40, 3)), **drawn)
+    design(grid=grid(PRIOR, n=(40, 4)), **drawn)
+
+
 def test_the_label_rule_changes_the_study_and_none_of_its_data():
     one, other = (design(grid=grid(PRIOR), label_rule=rule) for rule in ("ordering", "reference"))
     assert [condition.key for condition in one.conditions] == [

@@ -222,7 +222,10 @@ def test_coverage_of_intervals_under_truths_from_a_prior_can_be_claimed(tmp_path
 
 def test_without_ranks_a_claim_is_undecided(tmp_path):
     methods = [RIGHT | {"name": "A", "above": -1e9, "worth": 5.0}]
-    summary = summarise(run(study_of(*methods, claim=[says_uniform("A")]), tmp_path, n_workers=1))
+    study = study_of(*methods, {"name": "B", "engine": "halves"}, claim=[says_uniform("A")])
+    summary = summarise(run(study, tmp_path, n_workers=1))
+    (account,) = summary.rank_accounts  # of fits that were to be ranked, all of which were attempted
+    assert (account.method, account.n_attempted, account.n_ranked) == ("A", 8, 0)
     assert summary.claims[0].verdict == "inconclusive"
     assert summary.claims[0].judgements[0][1].n_needed is None
 
