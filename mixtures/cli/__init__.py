@@ -12,6 +12,7 @@ import click
 from mixtures import __version__
 from mixtures.cli.data import fit_data, simulate_data
 from mixtures.cli.output import BAD_INPUT, DONE, INTERRUPTED
+from mixtures.cli.replays import replay_fit, show_failures
 from mixtures.cli.studies import report_study, run_study, show_status
 
 
@@ -47,10 +48,18 @@ def _run(arguments: list[str]) -> int:
 def commands() -> None:
     """Mixtures of normals: fit them by EM and by NUTS, and hold both against the truth.
 
-    Exit codes: 0 done; 1 a claim is refuted, a fit of a study has no estimate, or a fit to data has
-    not converged; 2 bad input; 130 interrupted.
+    Exit codes: 0 done; 1 a claim is refuted, a fit of a study has no estimate, a fit to data has not
+    converged, or a replicate computed again is not as stored; 2 bad input; 130 interrupted.
     """
 
 
-for command in (run_study, report_study, show_status, simulate_data, fit_data):
+for command in (
+    run_study,
+    report_study,
+    show_status,
+    show_failures,
+    replay_fit,
+    simulate_data,
+    fit_data,
+):
     commands.add_command(command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from mixtures.report import numbers
 from mixtures.study.claim import LOWER_LIKELIHOOD, PAIR_MEASURES, PARAMETER_PAIR_MEASURES, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
+from mixtures.study.failures import without_numbers
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
 from mixtures.study.methods import ENGINES
 from mixtures.study.replicate import ORACLE
@@ -25,7 +25,6 @@ from mixtures.study.tables import Tables
 from mixtures.study.verdict import Judgement, Verdict
 
 _MOST_MESSAGES = 10
-_NUMBER = re.compile(r"[-−+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|[-−+]?\b(?:inf|nan)\b")
 _MEASURES = {
     "bias": "bias",
     "relative_bias": "relative bias",
@@ -285,7 +284,7 @@ def messages(tables: Tables) -> list[Message]:
     for method, status, kind, message, warnings in fits.itertuples(index=False, name=None):
         for text in (": ".join(filter(None, (kind, message))), warnings):
             if text:
-                kinds.setdefault((method, status, _NUMBER.sub("#", text)), Counter())[text] += 1
+                kinds.setdefault((method, status, without_numbers(text)), Counter())[text] += 1
     found = [
         Message(method, status, next(iter(texts)), texts.total(), len(texts) > 1)
         for (method, status, _), texts in kinds.items()

@@ -69,6 +69,7 @@ class Attempt:
     fit: Fit
     seconds: float
     error_type: str = ""
+    error: Exception | None = None
 
 
 def generate(seed: int, condition: Condition, index: int) -> Replicate:
@@ -92,18 +93,21 @@ def attempt(engine: Fitter, key: str, replicate: Replicate, seed: int) -> Attemp
         return Attempt(engine.fit(spec, x, rng), time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001  failure is data: any exception of an engine is a row
         fit = Fit(engine.name, spec, Status.ERROR, message=str(error) or type(error).__name__)
-        return Attempt(fit, time.perf_counter() - began, type(error).__name__)
+        return Attempt(fit, time.perf_counter() - began, type(error).__name__, error)
 
 
-def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> None:
-    """Add the rows of one fit; a comparison that fails is an error of the fit, ranks that fail a warning."""
+def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> Attempt:
+    """Add the rows of one fit, and return the fit as they have it.
+
+    A comparison that fails is an error of the fit, ranks that fail a warning.
+    """
     try:
         recovery = _recovery(replicate, attempted.fit)
     except Exception as error:  # noqa: BLE001  as for an engine: nothing may lose the replicate
         lost = Fit(
             attempted.fit.method, attempted.fit.spec, Status.ERROR, message=f"in the comparison: {error}"
         )
-        attempted, recovery = Attempt(lost, attempted.seconds, type(error).__name__), None
+        attempted, recovery = Attempt(lost, attempted.seconds, type(error).__name__, error), None
     fit, condition = _rank(rows, key, replicate, attempted.fit), replicate.condition
     rows.fits.append(
         FitRow(
@@ -121,12 +125,12 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> No
         )
     )
     rows.diagnostics.extend(_diagnostics(key, replicate, fit))
-    if recovery is None:
-        return
-    rows.parameters.extend(_parameters(key, replicate, recovery))
-    rows.reliability.extend(_reliability(key, replicate, recovery.scores))
-    if replicate.index < _N_EXAMPLES and recovery.fit.responsibilities is not None:
-        rows.examples.extend(_examples(key, replicate, recovery.fit.responsibilities))
+    if recovery is not None:
+        rows.parameters.extend(_parameters(key, replicate, recovery))
+        rows.reliability.extend(_reliability(key, replicate, recovery.scores))
+        if replicate.index < _N_EXAMPLES and recovery.fit.responsibilities is not None:
+            rows.examples.extend(_examples(key, replicate, recovery.fit.responsibilities))
+    return replace(attempted, fit=fit)
 
 
 def record_oracle(rows: Rows, replicate: Replicate) -> None:

@@ -33,22 +33,28 @@ class Tables:
     @classmethod
     def of(cls, store: Store, study: Study) -> Self:
         """Read the rows of a study's conditions and methods, and name the methods."""
-        names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
-        frames, done = [], store.done()
-        for kind in (field.name for field in fields(cls)):
-            frame = _of_fits(store.read(kind), done)
-            frame["method"] = frame["method"].map(names)
-            if kind == "fits":
-                frame["soft_coverage"] = _with_misses(frame, study)
-            if kind == "pairs":
-                frame["versus"] = frame["versus"].map(names)
-            frames.append(frame)
-        return cls(*frames)
+        done = store.done()
+        frames = {field.name: _read(store, study, field.name, done) for field in fields(cls)}
+        frames["fits"]["soft_coverage"] = _with_misses(frames["fits"], study)
+        return cls(**frames)
 
     def within(self, condition: Condition) -> Self:
         """Return the rows of one condition."""
         frames = (getattr(self, field.name) for field in fields(self))
         return type(self)(*(frame[frame["condition"] == condition.key] for frame in frames))
+
+
+def read_fits(store: Store, study: Study) -> pd.DataFrame:
+    """Read the rows of fits alone, the methods by their names."""
+    return _read(store, study, "fits", store.done())
+
+
+def _read(store: Store, study: Study, kind: str, done: Ledger) -> pd.DataFrame:
+    names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
+    frame = _of_fits(store.read(kind), done)
+    for column in {"method", "versus"} & set(frame.columns):
+        frame[column] = frame[column].map(names)
+    return frame
 
 
 def methods_with_intervals(study: Study) -> set[str]:
