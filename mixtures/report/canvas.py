@@ -25,6 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", (0, (5, 1.5)), "-.", (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (7, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 FAINT = "#8a8a8a"
+MARGIN = 0.06  # of an axis, as a share of what it holds
 POWERS = FuncFormatter(lambda value, _: f"{value:g}")
 _INCHES_OF_LETTER, _INCHES_OF_LINE, _INCHES_OF_MARGIN = 0.065, 0.45, 0.4  # of a legend, about
 STYLE: dict[Any, Any] = {
@@ -126,9 +127,9 @@ def jitter(n: int) -> Array:
 
 
 def span_of(values: Array) -> tuple[float, float]:
-    """Ends of an axis that holds all but a few far values, and the truth, 0, where it is within reach."""
+    """Ends of an axis that holds all but a few far values."""
     low, high = np.quantile(values, [0.005, 0.995])
-    margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
+    margin = MARGIN * (high - low) or MARGIN * abs(high) or 1.0
     return float(low - margin), float(high + margin)
 
 

@@ -20,6 +20,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.report.canvas import (
     COLOURS,
     FAINT,
+    MARGIN,
     MARKERS,
     POWERS,
     STYLE,
@@ -93,7 +94,7 @@ def errors(strips: Sequence[Strip], methods: Sequence[str], unit: str) -> Figure
     """Errors of each method on each parameter: replicates, quartiles, and the mean with its interval."""
     labels = list(dict.fromkeys(strip.label for strip in strips))
     figure, axes = canvas(3.6, 0.9 + 0.22 * len(strips) + 0.15 * len(labels))
-    low, high = span_of(np.concatenate([strip.values for strip in strips]))
+    low, high = _widened_to_zero(*span_of(np.concatenate([strip.values for strip in strips])))
     axes.axvline(0, color=TRUE, linewidth=0.8)
     y, places, ends = 0.0, [], []
     is_many = sum(len(strip.values) for strip in strips) > _MANY
@@ -329,6 +330,16 @@ def convergence(trace: Array) -> Figure:
     axes.yaxis.set_major_formatter(POWERS)
     axes.yaxis.set_minor_formatter(NullFormatter())
     return figure
+
+
+def _widened_to_zero(low: float, high: float) -> tuple[float, float]:
+    """Ends of an axis that holds 0 too, if 0 is no further away than the axis is long."""
+    length = high - low
+    if 0 <= low <= length:
+        return -MARGIN * length, high
+    if -length <= high <= 0:
+        return low, MARGIN * length
+    return low, high
 
 
 def _draw_strip(axes: Axes, strip: Strip, y: float, ends: tuple[float, float], *, rasterized: bool) -> None:

@@ -8,7 +8,7 @@ from mixtures.comparison.performance import Measure
 from mixtures.comparison.reliability import ReliabilityBin
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
-from mixtures.report.canvas import to_svg
+from mixtures.report.canvas import span_of, to_svg
 
 BIN = ReliabilityBin(6, 4, 0.55, Measure(0.5, np.nan, 1), 0.15, 0.85)
 MIXTURE = NormalMixture.univariate([0.5, 0.5], [0.0, 3.0], [1.0, 1.0])
@@ -73,3 +73,21 @@ def test_logarithmic_axes_are_labelled_in_plain_numbers(gaps):
     assert "mathdefault" not in svg
     if len(gaps) > 2:
         assert len(re.findall(r"<text[^>]*>[0-9.e−-]+</text>", svg)) > 5
+
+
+def test_an_axis_holds_all_but_a_few_far_values():
+    low, high = span_of(np.append(np.linspace(2, 3, 999), 1e6))
+    assert 1.9 < low < 2
+    assert 3 < high < 3.1
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(("bias", "is_within_reach"), [(0.0, True), (0.6, True), (1.4, True), (1.8, False)])
+def test_the_truth_is_on_the_axis_of_errors_where_it_is_within_reach(bias, sign, is_within_reach):
+    """However biased a method is, but not where all errors would be squeezed to one side."""
+    values = sign * (bias + np.linspace(-0.5, 0.5, 101))
+    strip = figures.Strip("mean 1", 0, values, Measure(sign * bias, 0.1, 101))
+    (axes,) = figures.errors([strip], ["EM"], "error").axes
+    low, high = axes.get_xlim()
+    assert (low < 0 < high) == is_within_reach
+    assert low < values.min() < values.max() < high
