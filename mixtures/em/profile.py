@@ -9,6 +9,8 @@ deviance, sqrt(2 (l(estimate) - l)), reaches a normal quantile. Constrained fits
 within the space that leaves psi as it is, to first order; the multiplier lambda is the slope of the profile.
 The likelihood of a mixture has many modes, and may grow without bound as a variance shrinks: where the branch
 ends, turns upwards, or comes to a sliver before the quantile is reached, that end of the interval is open.
+It is not said which of a fold, an upturn, or components that become one, where the likelihood is flat: within
+the shortest step from the last point they look alike.
 """
 
 from __future__ import annotations
@@ -48,8 +50,7 @@ class Stop(StrEnum):
     EMPTY = "a component loses its observations"
     SLIVER = "a component becomes a sliver"
     FAR = "a component leaves the data"
-    UPTURN = "the likelihood turns upwards"
-    FOLD = "the constrained maximum ceases to be one"
+    END = "the branch of constrained maxima ends or turns upwards"
     LONG = f"{_MOST_POINTS} steps do not reach it"
 
 
@@ -162,7 +163,7 @@ class _Branch:
             trial = self._fit(inside, inside.position + side * step)
             grown = math.nan if isinstance(trial, Stop) else _root(top, trial) - root
             if isinstance(trial, Stop) or not 0 < grown < _JUMP * _STRIDE:
-                why = trial if isinstance(trial, Stop) else Stop.FOLD if grown > 0 else Stop.UPTURN
+                why = trial if isinstance(trial, Stop) else Stop.END
                 step /= 2
                 if not step > _SHORTEST * error:
                     return self._reason(inside, why)
@@ -171,7 +172,7 @@ class _Branch:
             if root >= reach:
                 return self._refine(top, inside, trial, reach)
             if not trial.slope * side < 0:
-                return self._reason(trial, Stop.UPTURN)
+                return self._reason(trial, Stop.END)
             stride = min(_STRIDE, reach + _BEYOND - root)
             step, inside = min(2 * step, stride * root / abs(trial.slope)), trial
         return Stop.LONG
@@ -213,17 +214,17 @@ class _Branch:
             log_likelihood = differentiate(self.data, shape, theta, self.sums, self.room)
             step = self._step(theta, change)
             if step is None or (change == 0 and log_likelihood < height - _SETTLED):
-                return Stop.FOLD
+                return Stop.END
             if change == 0 and step.gain < _SETTLED:
                 point = _Point(theta, position, log_likelihood, step.slope)
                 return Stop.SLIVER if self._has_sliver(theta) else point
             height, change = (log_likelihood if change == 0 else -math.inf), 0.0
             if not move(theta, shape, step.coordinates):
-                return Stop.FOLD
+                return Stop.END
             self.constraint.hold(theta, position)
             if not self._is_inside(theta):
-                return Stop.FOLD
-        return Stop.FOLD
+                return Stop.END
+        return Stop.END
 
     def _step(self, theta: Theta, change: float) -> _Step | None:
         """Newton's step that changes the position, to first order, by `change`."""
