@@ -13,7 +13,7 @@ from mixtures.bayes import memberships
 from mixtures.bayes.densities import log_likelihoods
 from mixtures.bayes.draws import MixtureDraws
 from mixtures.bayes.memberships import Hard, Memberships, Soft
-from mixtures.model.arrays import Array, Integers, as_floats
+from mixtures.model.arrays import Array, Integers, as_floats, as_regular
 from mixtures.model.data import as_observations
 from mixtures.model.fit import SUM_TOLERANCE, Draws, as_draws
 
@@ -124,7 +124,7 @@ class Evidence:
         """Add allocations, (c, s, n) or (s, n), of components from 0 to k - 1."""
         if values is None:
             return self
-        given = np.asarray(values)
+        given = as_regular("allocations", values)
         if given.dtype.kind not in "iu":
             raise TypeError(f"allocations must hold whole numbers; got {given.dtype}")
         if given.shape[:-1] != self.shape:
@@ -141,7 +141,7 @@ class Evidence:
         """Add log posterior densities, (c, s) or (s,): -inf where a draw is impossible."""
         if values is None:
             return self
-        given = np.asarray(values)
+        given = as_regular("log_densities", values)
         if given.dtype.kind not in "fiu":
             raise TypeError(f"log_densities must hold real numbers; got {given.dtype}")
         if given.shape != self.shape:

@@ -13,6 +13,16 @@ type Array = NDArray[np.float64]
 type Integers = NDArray[np.int64]
 
 
+def as_regular(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return `values`, of any kind, as an array; a ValueError if some are masked or rows differ in length."""
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise ValueError(f"{name} must have no missing values; got a masked array")
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be a regular array; got rows of unequal length") from None
+
+
 def as_floats(name: str, values: ArrayLike, ndim: int | None = None) -> Array:
     """Return a float64 copy of `values`, with `ndim` axes where that is given.
 
@@ -23,12 +33,7 @@ def as_floats(name: str, values: ArrayLike, ndim: int | None = None) -> Array:
     ValueError
         If the number of axes differs or a value is not finite.
     """
-    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
-        raise ValueError(f"{name} must have no missing values; got a masked array")
-    try:
-        raw = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"{name} must be a regular array; got rows of unequal length") from None
+    raw = as_regular(name, values)
     if raw.dtype.kind not in "fiu" and raw.size:
         raise TypeError(f"{name} must hold real numbers; got {_kind(raw)}")
     array = np.array(raw, dtype=np.float64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixtures.model.arrays import Array, Integers, as_count, as_floats, freeze, restore_frozen
+from mixtures.model.arrays import Array, Integers, as_count, as_floats, as_regular, freeze, restore_frozen
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import Covariance, MixtureSpec
 
@@ -155,7 +155,7 @@ def as_generator(rng: np.random.Generator | int) -> np.random.Generator:
 
 
 def _as_labels(labels: ArrayLike, n: int) -> Integers:
-    array = np.asarray(labels)
+    array = as_regular("labels", labels)
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels must be whole numbers; got {array.dtype}")
     if array.shape != (n,):

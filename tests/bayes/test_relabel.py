@@ -351,6 +351,19 @@ def test_what_is_of_the_wrong_kind_is_refused(given, message):
         relabel(three(), "ecr", **given)
 
 
+@pytest.mark.parametrize("name", ["allocations", "responsibilities", "log_densities"])
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        (np.ma.masked_equal(np.arange(8).reshape(2, 4), 0), "have no missing values; got a masked array"),
+        ([[0, 1], [0]], "be a regular array; got rows of unequal length"),
+    ],
+)
+def test_missing_values_and_ragged_rows_are_refused(name, values, rule):
+    with pytest.raises(ValueError, match=f"^{name} must {rule}"):
+        relabel(three(), "ecr", **{name: values})
+
+
 def test_a_reference_that_is_no_mixture_is_refused():
     with pytest.raises(TypeError, match="reference must be a NormalMixture; got str"):
         relabel(three(), "reference", reference="a")

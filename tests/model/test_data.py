@@ -42,6 +42,8 @@ def test_a_dataset_copies_and_stays_read_only():
         ([0.0, 1.0], TypeError, "labels must be whole numbers; got float64"),
         (["a", "b"], TypeError, "labels must be whole numbers"),
         ([True, False], TypeError, "labels must be whole numbers; got bool"),
+        (np.ma.masked_equal([0, 1], 1), ValueError, "labels must have no missing values; got a masked array"),
+        ([0, [1]], ValueError, "labels must be a regular array; got rows of unequal length"),
         ([0], ValueError, r"one entry for each of the 2 observations; got shape \(1,\)"),
         ([0, -2], ValueError, "labels must be at least -1; got -2"),
     ],
