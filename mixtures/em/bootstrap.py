@@ -101,14 +101,16 @@ class Bootstrap:
             Parameters(*(end[1] for end in ends)),
         )
 
-    def monte_carlo_errors(self, level: float) -> tuple[float, float]:
+    def monte_carlo_errors(self, level: float) -> tuple[float, float] | None:
         """Largest Monte Carlo error of a standard error, as a share of it, and of an end, in standard errors.
 
         A standard deviation s of b values with kurtosis K has the error s sqrt((K - 1) / 4b); a quantile
-        at p has half the distance between those at p -+ sqrt(p (1 - p) / b).
+        at p has half the distance between those at p -+ sqrt(p (1 - p) / b). None where nothing varies.
         """
         values = np.concatenate([part.reshape(len(part), -1) for part in self._parts()], axis=1)
         values = values[:, np.ptp(values, axis=0) > 0]  # the weight of a single component is 1
+        if not values.size:
+            return None
         b, tails = len(values), _tails(level)
         scaled = (values - values.mean(axis=0)) / values.std(axis=0)
         of_errors = np.sqrt(((scaled**4).mean(axis=0) - 1) / (4 * b))

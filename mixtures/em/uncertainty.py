@@ -162,14 +162,12 @@ class IntervalRule:
         if resampled.has_lost_tail(self.level):
             reason = f"{what} on few observations, no fewer than lie beyond each end at level {self.level:g}"
             return replace(_refused(reason), bootstrap=restored)
-        names = ("resamples_mcse_of_errors", "resamples_mcse_of_ends")
-        errors = restored.monte_carlo_errors(self.level)
         return Uncertainty(
             restored.intervals(self.level),
             resampled.responsibility_intervals(search.x, self.level),
             (f"{what} on few observations and are left out",) if resampled.n_collapsed else (),
             restored,
-            tuple(Diagnostic(*each) for each in zip(names, errors, strict=True)),
+            _monte_carlo_errors(restored, self.level),
         )
 
 
@@ -178,6 +176,14 @@ _SINGULAR = {
     Form.SANDWICH: "the observed information is not positive definite",
     Form.OUTER: "the sum of the outer products of scores is not positive definite",
 }
+
+
+def _monte_carlo_errors(resampled: Bootstrap, level: float) -> tuple[Diagnostic, ...]:
+    errors = resampled.monte_carlo_errors(level)
+    if errors is None:
+        return ()
+    names = ("resamples_mcse_of_errors", "resamples_mcse_of_ends")
+    return tuple(Diagnostic(*each) for each in zip(names, errors, strict=True))
 
 
 def _say_open(ends: dict[str, Stop]) -> tuple[str, ...]:

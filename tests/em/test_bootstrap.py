@@ -198,6 +198,17 @@ def test_monte_carlo_errors_stand_among_the_diagnostics():
     assert errors < ends < 0.3
 
 
+def test_where_no_resample_differs_the_monte_carlo_errors_are_unknown():
+    """Three resamples of three observations with the same mean and variance."""
+    fit = EM(intervals="bootstrap", n_resamples=3, level=0.1).fit(MixtureSpec(1), [0.0, 1.0, 2.0], 8)
+    found = fit.details.bootstrap
+    assert fit.status == "converged"
+    assert np.ptp(found.means) == np.ptp(found.covariances) == 0
+    assert found.monte_carlo_errors(0.1) is None
+    named = [one.name for one in fit.diagnostics if one.name.startswith("resamples")]
+    assert named == ["resamples", "resamples_flipped", "resamples_collapsed", "resamples_not_converged"]
+
+
 def test_the_same_seed_gives_the_same_resamples():
     x = faithful()
     one, same = fit_of(x, MixtureSpec(2), 50), fit_of(x, MixtureSpec(2), 50)
