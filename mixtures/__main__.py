@@ -1,6 +1,14 @@
 """Run the command line with ``python -m mixtures``."""
 
-from mixtures.cli import main
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # Python has put the current folder first on the path, where a folder of results, called coverage,
+    # say, would be taken for the module of that name. It stays only if the package itself is there.
+    here = Path(__file__).resolve().parents[1]
+    if not sys.flags.safe_path and Path(sys.path[0]).resolve() == Path.cwd() != here:
+        del sys.path[0]
+    from mixtures.cli import main
+
     main()

@@ -27,6 +27,7 @@ def run_study(study: Path, out: Path | None, replicates: int | None, workers: in
     from mixtures.report.page import write_study_report
     from mixtures.report.progress import follow
     from mixtures.study.design import Study
+    from mixtures.study.outcomes import WorkersFailedError
     from mixtures.study.runner import run
     from mixtures.study.summary import summarise
 
@@ -44,6 +45,9 @@ def run_study(study: Path, out: Path | None, replicates: int | None, workers: in
         click.echo(
             f"error: {folder}: {error.strerror or error}; what was done is kept. To go on: {again}", err=True
         )
+        return BAD_INPUT
+    except WorkersFailedError as error:
+        click.echo(f"error: {error}; what was done is kept in {folder}. To go on: {again}", err=True)
         return BAD_INPUT
     summary = summarise(store)
     report = write_study_report(store)

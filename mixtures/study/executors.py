@@ -1,148 +1,127 @@
-"""Who does the work: this process, or worker processes on this machine."""
+"""Who does the work: this process, worker processes on this machine, or any executor."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Protocol
 
-#: One thread each for linear algebra inside a worker: the workers already fill the cores.
-_WORKER_ENVIRONMENT = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
-_IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
-_FEEDER_SECONDS = 1.0  # it needs milliseconds; one of a caller's own queue would never end
+from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, message_of, ready
+from mixtures.study.workers import Workers
+
+_TASKS_OF_A_WORKER = 2  # one under way, and one at hand
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """What comes back for a task whose worker died, twice."""
+class Pool(Protocol):
+    """Those who do the work.
 
-    reason: str
+    Attributes
+    ----------
+    n_workers : int
+        Number of tasks under way at a time.
+    n_tries : int
+        How often a single fit is begun at most, if its workers die.
+    """
+
+    @property
+    def n_workers(self) -> int: ...  # noqa: D102
+
+    @property
+    def n_tries(self) -> int: ...  # noqa: D102
+
+    def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
+        """Do tasks, and yield how each ended as it does; see `Workers.run`."""
+
+    def close(self) -> None:
+        """Stop."""
 
 
-def run_tasks[T, R](
-    tasks: Iterable[T], work: Callable[[T], R], n_workers: int
-) -> Iterator[tuple[T, R | Lost]]:
-    """Do tasks and yield each with its result as it is done.
+def pool_of(n_workers: int, executor: Executor | None = None) -> Pool:
+    """Return those who do the work: an executor, if given, worker processes, or for one, this process."""
+    if executor is not None:
+        return Borrowed(executor, n_workers)
+    return ThisProcess() if n_workers == 1 else Workers(n_workers)
 
-    With one worker the tasks run in this process, one after another. A task whose worker dies is
-    tried once more, alone, and then given up. KeyboardInterrupt stops the workers and is raised.
+
+class ThisProcess:
+    """One task after another, here: what kills a task kills the run."""
+
+    n_workers = 1
+    n_tries = 1
+
+    def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
+        """Do tasks; see `Workers.run`."""
+        while (task := take()) is not None:
+            yield Outcome(task, *call(work, task))
+
+    def close(self) -> None:
+        """Need not stop anything."""
+
+
+class Borrowed:
+    """Somebody else's executor, which is left as it was found.
 
     Parameters
     ----------
-    tasks : iterable
-        Taken up as workers become free.
-    work : callable
-        Defined at the top of an importable module.
+    executor : concurrent.futures.Executor
     n_workers : int
-        Number of processes.
+        Number of tasks that it can do at a time.
+    lost : tuple of exception types
+        What it raises for a task that its workers keep dying of. Anything else that the executor raises,
+        as tasks themselves do not, is its end.
     """
-    if n_workers == 1:
-        for task in tasks:
-            yield task, work(task)
-    else:
-        yield from _in_processes(iter(tasks), work, n_workers)
 
+    n_tries = 1
 
-def _in_processes[T, R](
-    tasks: Iterator[T], work: Callable[[T], R], n_workers: int
-) -> Iterator[tuple[T, R | Lost]]:
-    from loky.process_executor import BrokenProcessPool
+    def __init__(
+        self, executor: Executor, n_workers: int, lost: tuple[type[BaseException], ...] = ()
+    ) -> None:
+        self.n_workers = n_workers
+        self._executor, self._lost = executor, lost
+        self._pending: dict[Future[Any], Any] = {}
 
-    executor = _executor(n_workers)
-    pending: dict[Future[R], T] = {}
-    try:
-        while True:
-            for task in itertools.islice(tasks, 2 * n_workers - len(pending)):  # a window: little is in
-                pending[_submit(executor, work, task)] = task  # flight when a worker dies
-            if not pending:
-                return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            suspects = []
-            for future in done:
-                task = pending.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    suspects.append(task)
-                else:
-                    yield task, future.result()
-            if suspects:  # the pool is gone, and with it everything in flight
-                suspects += pending.values()
-                pending.clear()
-                _stop(executor, kill=True)
-                yield from ((task, _alone(task, work)) for task in suspects)
-                executor = _executor(n_workers)
-    finally:
-        _stop(executor, kill=bool(pending))
+    def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
+        """Do tasks; see `Workers.run`."""
+        ended: SimpleQueue[Future[Any]] = SimpleQueue()
+        try:
+            with _is_the_end():
+                self._executor.submit(ready, work).result()
+            while True:
+                while len(self._pending) < _TASKS_OF_A_WORKER * self.n_workers:
+                    if (task := take()) is None:
+                        break
+                    with _is_the_end():
+                        future = self._executor.submit(call, work, task)
+                    self._pending[future] = task
+                    future.add_done_callback(ended.put)
+                if not self._pending:
+                    return
+                yield self._settle(ended.get())
+        finally:
+            self.close()
 
+    def close(self) -> None:
+        """Call off what has not begun."""
+        for future in self._pending:
+            future.cancel()
+        self._pending.clear()
 
-def _submit[T, R](executor: Any, work: Callable[[T], R], task: T) -> Future[R]:
-    """Hand in a task; to a pool that has just broken, as a future that says so."""
-    from loky.process_executor import BrokenProcessPool
-
-    try:
-        with _ignoring_interrupts():
-            future: Future[R] = executor.submit(work, task)
-    except BrokenProcessPool as error:
-        future = Future()
-        future.set_exception(error)
-    return future
-
-
-def _alone[T, R](task: T, work: Callable[[T], R]) -> R | Lost:
-    from loky.process_executor import BrokenProcessPool
-
-    executor = _executor(1)
-    try:
-        return _submit(executor, work, task).result()
-    except BrokenProcessPool as error:
-        return Lost(f"the worker died: {str(error).splitlines()[0]}")
-    finally:
-        _stop(executor, kill=True)
-
-
-def _executor(n_workers: int) -> Any:
-    from loky import ProcessPoolExecutor
-
-    with _ignoring_interrupts():  # half a pool leaks semaphores
-        return ProcessPoolExecutor(
-            n_workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
-        )
-
-
-def _stop(executor: Any, *, kill: bool) -> None:
-    """Stop the workers and wait for the executor's threads.
-
-    loky leaves the thread that feeds its queue running as a daemon. That thread frees the queue's
-    semaphores, and one that the end of the process cuts short is reported as leaked.
-    """
-    with _ignoring_interrupts():
-        executor.shutdown(kill_workers=kill)
-        for thread in threading.enumerate():
-            if thread.name == "QueueFeederThread":
-                thread.join(_FEEDER_SECONDS)
+    def _settle(self, future: Future[Any]) -> Outcome[Any, Any]:
+        task = self._pending.pop(future)
+        if not future.cancelled() and isinstance(error := future.exception(), self._lost):
+            return Outcome(task, Lost(f"the worker died: {message_of(error)}"), float("nan"))
+        with _is_the_end():
+            return Outcome(task, *future.result())
 
 
 @contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C for the moments in which workers are started, which inherit that, or stopped."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread has handlers to set
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _is_the_end() -> Iterator[None]:
+    """Make an error of whatever an executor raises, as the calls that it is given raise nothing."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the coordinator, which stops the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(_WORKER_ENVIRONMENT)
+    except Exception as error:
+        raise WorkersFailedError(
+            f"the executor must do what it is given; got {type(error).__name__}: {message_of(error)}"
+        ) from error

@@ -36,12 +36,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some replicates of one condition, for one worker."""
+    """Some replicates of one condition, for one worker, `n_losses` of which died of it."""
 
     seed: int
     condition: Condition
     methods: tuple[Method, ...]
     jobs: tuple[Job, ...]
+    n_losses: int = 0
 
     def halves(self) -> tuple[Task, Task]:
         """Cut a task of several replicates in two."""

@@ -19,8 +19,10 @@ from mixtures.model.arrays import Array
 from mixtures.model.data import Dataset, simulate
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
+from mixtures.model.spec import MixtureSpec
 from mixtures.study.claim import PARAMETERS
 from mixtures.study.conditions import Condition
+from mixtures.study.outcomes import STOPS, Failed, message_of
 from mixtures.study.rows import (
     DiagnosticRow,
     ExampleRow,
@@ -69,7 +71,15 @@ class Attempt:
     fit: Fit
     seconds: float
     error_type: str = ""
-    error: Exception | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unready:
+    """In place of an engine that could not be made ready: what it raised."""
+
+    name: str
+    error: BaseException
 
 
 def generate(seed: int, condition: Condition, index: int) -> Replicate:
@@ -84,16 +94,44 @@ def generate(seed: int, condition: Condition, index: int) -> Replicate:
     return Replicate(seed, condition, index, truth, dataset, Oracle.of(truth, dataset))
 
 
-def attempt(engine: Fitter, key: str, replicate: Replicate, seed: int) -> Attempt:
+def attempt(engine: Fitter | Unready, key: str, replicate: Replicate, seed: int) -> Attempt:
     """Fit one method; whatever it raises becomes a fit with status `error`."""
     spec, x = replicate.condition.spec, replicate.dataset.x
+    if isinstance(engine, Unready):
+        return _failed(engine.name, spec, engine.error, 0.0)
     rng = stream(seed, replicate.condition.key, replicate.index, key)
     began = time.perf_counter()
     try:
         return Attempt(engine.fit(spec, x, rng), time.perf_counter() - began)
-    except Exception as error:  # noqa: BLE001  failure is data: any exception of an engine is a row
-        fit = Fit(engine.name, spec, Status.ERROR, message=str(error) or type(error).__name__)
-        return Attempt(fit, time.perf_counter() - began, type(error).__name__, error)
+    except STOPS:
+        raise
+    except BaseException as error:  # noqa: BLE001  failure is data: any exception, or panic, is a row
+        return _failed(engine.name, spec, error, time.perf_counter() - began)
+
+
+def _failed(method: str, spec: MixtureSpec, error: BaseException, seconds: float) -> Attempt:
+    fit = Fit(method, spec, Status.ERROR, message=message_of(error))
+    return Attempt(fit, seconds, type(error).__name__, error)
+
+
+def record_failure(
+    rows: Rows, key: str, condition: Condition, index: int, *, status: Status, failed: Failed, data_hash: str
+) -> None:
+    """Add the row of a fit that was never done, for want of data or of a worker that outlives it."""
+    rows.fits.append(
+        FitRow(
+            condition=condition.key,
+            replicate=index,
+            method=key,
+            status=status.value,
+            has_estimate=False,
+            message=failed.message,
+            warnings="",
+            error_type=failed.error_type,
+            seconds=math.nan,
+            data_hash=data_hash,
+        )
+    )
 
 
 def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> Attempt:
@@ -105,7 +143,10 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> At
         recovery = _recovery(replicate, attempted.fit)
     except Exception as error:  # noqa: BLE001  as for an engine: nothing may lose the replicate
         lost = Fit(
-            attempted.fit.method, attempted.fit.spec, Status.ERROR, message=f"in the comparison: {error}"
+            attempted.fit.method,
+            attempted.fit.spec,
+            Status.ERROR,
+            message=f"in the comparison: {message_of(error)}",
         )
         attempted, recovery = Attempt(lost, attempted.seconds, type(error).__name__, error), None
     fit, condition = _rank(rows, key, replicate, attempted.fit), replicate.condition
@@ -187,7 +228,7 @@ def _rank(rows: Rows, key: str, replicate: Replicate, fit: Fit) -> Fit:
             replicate.truth, replicate.dataset.x, fit, points=points, rng=rng, label_rule=label_rule
         )
     except Exception as error:  # noqa: BLE001  the fit stands, whatever its draws are
-        return replace(fit, warnings=(*fit.warnings, f"not ranked: {error}"))
+        return replace(fit, warnings=(*fit.warnings, f"not ranked: {message_of(error)}"))
     columns = (part.tolist() for part in (ranking.ranks, ranking.truth, ranking.mean, ranking.sd))
     for name, rank, truth, mean, sd in zip(ranking.names, *columns, strict=True):
         rows.ranks.append(

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.model.arrays import as_count
-from mixtures.model.fit import Fit, Status
+from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.study.design import Study, read_text
-from mixtures.study.executors import Lost, run_tasks
+from mixtures.study.executors import Pool, pool_of
 from mixtures.study.methods import build, check_claim
+from mixtures.study.outcomes import STOPS, Failed, Lost
 from mixtures.study.plan import Job, Plan, Task
-from mixtures.study.replicate import Attempt, attempt, generate, record, record_oracle, record_pair
+from mixtures.study.replicate import (
+    Attempt,
+    Unready,
+    attempt,
+    generate,
+    hash_of,
+    record,
+    record_failure,
+    record_oracle,
+    record_pair,
+)
+from mixtures.study.rescue import Queue
 from mixtures.study.rows import Rows
 from mixtures.study.store import Part, Store
+
+_PREPARING = threading.Lock()  # engines share what they compile
+_MOST_TO_HASH = 10**7  # numbers, 80 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,7 @@ def run(
     *,
     replicates: int | None = None,
     n_workers: int | None = None,
+    executor: Executor | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Store:
     """Run a study, or what is missing of it.
@@ -59,6 +78,9 @@ def run(
         Run this many replicates of each method at most.
     n_workers : int, optional
         Number of processes; by default one for each processor. With 1 everything runs in this one.
+        Of an executor that is given, the number of tasks that it can do at a time.
+    executor : concurrent.futures.Executor, optional
+        Who does the work, in place of processes of the run's own; it is not shut down.
     on_progress : callable, optional
         Called with a `Progress` at the beginning and whenever results were stored.
 
@@ -73,6 +95,8 @@ def run(
         If the study is wrong or differs from the one in the folder, or the folder cannot be written.
     OSError
         If the disk fails while results are stored; what was stored is kept.
+    WorkersFailedError
+        If workers cannot be started, or the executor fails; what was stored is kept.
     """
     text = study.to_toml() if isinstance(study, Study) else read_text(study)
     parsed = study if isinstance(study, Study) else Study.from_toml(text, str(study))
@@ -80,7 +104,7 @@ def run(
         _check(parsed)
     except ValueError as error:
         raise error if isinstance(study, Study) else ValueError(f"{study}: {error}") from None
-    n_workers = as_count("n_workers", os.cpu_count() if n_workers is None else n_workers)
+    n_workers = as_count("n_workers", _most_at_once(executor) if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
     store = Store.prepare(folder, text)
     plan = Plan.of(parsed, store, most)
@@ -88,12 +112,18 @@ def run(
     n_total, n_stored = plan.n_fits, len(plan.stored)
     report = on_progress or _ignore
     report(Progress(0, n_total, n_stored, Counter()))
-    for part in _do(plan.tasks(n_workers), n_workers):
-        store.write(part)
-        for (_, _, status), n in part.statuses.items():
-            statuses[status] += n
-        report(Progress(statuses.total(), n_total, n_stored, Counter(statuses)))
+    with closing(pool_of(n_workers, executor)) as pool:
+        for part in _do(plan.tasks(n_workers), pool):
+            store.write(part)
+            for (_, _, status), n in part.statuses.items():
+                statuses[status] += n
+            report(Progress(statuses.total(), n_total, n_stored, Counter(statuses)))
     return store
+
+
+def _most_at_once(executor: Executor | None) -> int | None:
+    """Number of tasks to do at a time, which the executors of the standard library know."""
+    return getattr(executor, "_max_workers", None) or os.cpu_count()
 
 
 def _check(study: Study) -> None:
@@ -109,53 +139,31 @@ def _check(study: Study) -> None:
                 raise ValueError(f"method {method.name!r}, {condition.name}: {error}") from None
 
 
-def _do(tasks: Iterable[Task], n_workers: int) -> Iterator[Part]:
-    """Do tasks. One whose worker dies is halved down to single replicates, which are done fit by fit."""
-    broken = []
-    for task, result in run_tasks(tasks, work, n_workers):
-        if isinstance(result, Lost):
-            broken.append(task)
-        else:
+def _do(tasks: Iterator[Task], pool: Pool) -> Iterator[Part]:
+    """Do tasks; those that fail as a whole are done again in pieces."""
+    queue = Queue(tasks, pool.n_tries)
+    for outcome in pool.run(queue.take, work):
+        task, result = outcome.task, outcome.result
+        if isinstance(result, Part):
+            queue.settle(task)
             yield result
-    if broken:
-        yield from _do_fits([task for task in broken if len(task.jobs) == 1], n_workers)
-        yield from _do([half for task in broken if len(task.jobs) > 1 for half in task.halves()], n_workers)
-
-
-def _do_fits(tasks: list[Task], n_workers: int) -> Iterator[Part]:
-    """Do tasks fit by fit, so that only the deadly fit is lost; then the pairs of those that are left."""
-    lost: set[tuple[str, int, str]] = set()
-    fits = [single for task in tasks for single in _single_fits(task)]
-    for task, result in run_tasks(fits, work, n_workers):
-        if isinstance(result, Lost):
-            lost.update((task.condition.key, job.replicate, name) for job in task.jobs for name in job.fits)
-        yield _as_lost(task, result) if isinstance(result, Lost) else result
-    pairs = [single for task in tasks for single in _single_pairs(task, lost)]
-    yield from (part for _, part in run_tasks(pairs, work, n_workers) if not isinstance(part, Lost))
-
-
-def _single_fits(task: Task) -> Iterator[Task]:
-    for job in task.jobs:
-        for name in job.fits:
-            yield replace(task, jobs=(Job(job.replicate, (name,), ()),))
-
-
-def _single_pairs(task: Task, lost: set[tuple[str, int, str]]) -> Iterator[Task]:
-    for job in task.jobs:
-        for pair in job.pairs:
-            if not any((task.condition.key, job.replicate, name) in lost for name in pair):
-                yield replace(task, jobs=(Job(job.replicate, (), (pair,)),))
+        elif queue.put_back(task, result):
+            yield _given_up(task, result)
 
 
 def work(task: Task) -> Part:
     """Do a task: the function that workers run."""
     rows = Rows.empty()
-    engines = {method.name: build(method) for method in task.methods}
+    engines = _prepare(task)
     keys = {method.name: method.key for method in task.methods}
-    for name in {name for job in task.jobs for name in job.needed}:
-        engines[name].prepare(task.condition.spec)
     for job in task.jobs:
-        replicate = generate(task.seed, task.condition, job.replicate)
+        try:
+            replicate = generate(task.seed, task.condition, job.replicate)
+        except STOPS:
+            raise
+        except BaseException as error:  # noqa: BLE001  without data there is no fit, but a row that says so
+            _record_failures(rows, task, job, Failed.of(error))
+            continue
         attempts: dict[str, Attempt] = {
             name: attempt(engines[name], keys[name], replicate, task.seed) for name in job.needed
         }
@@ -168,16 +176,55 @@ def work(task: Task) -> Part:
     return Part.of(rows)
 
 
+def _prepare(task: Task) -> dict[str, Fitter | Unready]:
+    """Build the engines that a task needs, ready to fit; one that cannot be made ready fails at every fit."""
+    needed = {name for job in task.jobs for name in job.needed}
+    engines: dict[str, Fitter | Unready] = {}
+    for method in task.methods:
+        if method.name in needed:
+            try:
+                engines[method.name] = engine = build(method)
+                with _PREPARING:
+                    engine.prepare(task.condition.spec)
+            except STOPS:
+                raise
+            except BaseException as error:  # noqa: BLE001  failure is data
+                engines[method.name] = Unready(method.name, error)
+    return engines
+
+
+def _given_up(task: Task, failure: Failed | Lost) -> Part:
+    """Return the row of a fit that was tried by itself, and failed for reasons not its engine's."""
+    rows = Rows.empty()
+    for job in task.jobs:
+        _record_failures(rows, task, job, failure, _hash_of(task, job))
+    return Part.of(rows)
+
+
+def _record_failures(rows: Rows, task: Task, job: Job, failure: Failed | Lost, data_hash: str = "") -> None:
+    is_lost = isinstance(failure, Lost)
+    for method in task.methods:
+        if method.name in job.fits:
+            record_failure(
+                rows,
+                method.key,
+                task.condition,
+                job.replicate,
+                status=Status.WORKER_LOST if is_lost else Status.ERROR,
+                failed=Failed("", failure.message) if isinstance(failure, Lost) else failure,
+                data_hash=data_hash,
+            )
+
+
+def _hash_of(task: Task, job: Job) -> str:
+    """Hash of a replicate's data, or nothing where making them might be what failed."""
+    if task.condition.n * task.condition.truth.n_dims > _MOST_TO_HASH:
+        return ""
+    try:
+        return hash_of(generate(task.seed, task.condition, job.replicate).dataset.x)
+    except Exception:  # noqa: BLE001  the row says already what is wrong
+        return ""
+
+
 def _ignore(_: Progress) -> None:
     """Show no progress."""
-
-
-def _as_lost(task: Task, lost: Lost) -> Part:
-    rows = Rows.empty()
-    keys = {method.name: method.key for method in task.methods}
-    for job in task.jobs:
-        replicate = generate(task.seed, task.condition, job.replicate)
-        for name in job.fits:
-            fit = Fit(name, task.condition.spec, Status.WORKER_LOST, message=lost.reason)
-            record(rows, keys[name], replicate, Attempt(fit, float("nan")))
-    return Part.of(rows)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixtures.study import methods
+from mixtures.study import methods, runner
 from study import engines
 
 
@@ -11,3 +11,8 @@ def _fake_engines(monkeypatch):
     for name, engine in engines.FAKES.items():
         monkeypatch.setitem(methods.ENGINES, name, engine)
     engines.calls.clear()
+
+
+@pytest.fixture
+def _workers_know_the_fakes(monkeypatch):
+    monkeypatch.setattr(runner, "work", engines.work)

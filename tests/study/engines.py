@@ -1,6 +1,7 @@
 """Engines made to order: quick, failing, broken and deadly ones; importable, so that workers have them."""
 
 import os
+import signal
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,6 +132,59 @@ class Deadly(Halves):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class DeadlyAtFirst(Halves):
+    """Kill the process in the first `times` fits of all; `folder` remembers them."""
+
+    times: int = 1
+    folder: str = ""
+
+    def fit(self, spec, x, rng):
+        n_deaths = len(list(Path(self.folder).iterdir()))
+        if n_deaths < self.times:
+            (Path(self.folder) / str(n_deaths)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unready(Halves):
+    """Fail to compile."""
+
+    def prepare(self, spec):  # noqa: ARG002
+        raise LookupError("no compiler")
+
+
+PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Panicking(Halves):
+    """Panic as compiled samplers do, by what is no Exception."""
+
+    def fit(self, spec, x, rng):  # noqa: ARG002
+        raise PanicException("called `Option::unwrap()` on a `None` value")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Greedy(Halves):
+    """Ask for more memory than there is."""
+
+    def fit(self, spec, x, rng):  # noqa: ARG002
+        raise MemoryError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Garbled(Halves):
+    """Warn in what is no text on data whose mean exceeds `above`, which no file can hold."""
+
+    above: float = -np.inf
+
+    def fit(self, spec, x, rng):
+        fit = super().fit(spec, x, rng)
+        return replace(fit, warnings=("\ud800",)) if np.mean(x) > self.above else fit
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class QuickEM:
     """EM from the quantiles alone."""
 
@@ -217,6 +271,11 @@ FAKES = {
     "misshapen": Misshapen,
     "interrupted": Interrupted,
     "deadly": Deadly,
+    "deadly_at_first": DeadlyAtFirst,
+    "unready": Unready,
+    "panicking": Panicking,
+    "greedy": Greedy,
+    "garbled": Garbled,
     "quick_em": QuickEM,
     "conjugate": Conjugate,
     "swapped": SwappedWeights,

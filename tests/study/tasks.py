@@ -1,6 +1,7 @@
 """Work for the tests of executors. Importable, so that workers can have it."""
 
 import os
+import signal
 import time
 
 
@@ -12,21 +13,42 @@ def process(_):
     return os.getpid()
 
 
-def threads(_):
+def settings(_):
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     return " ".join(os.environ[name] for name in names)
 
 
-def fail_at_three(i):
+PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+
+def fail_at_three_and_four(i):
     if i == 3:
         raise LookupError("task 3")
+    if i == 4:
+        raise PanicException
     return i
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+
+def exit_at_three(i):
+    if i == 3:
+        os._exit(9)
+    return i * i
 
 
 def die_at_three(i):
     if i == 3:
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGKILL)
     return i * i
+
+
+def exit_at_a_multiple_of_seven(i):
+    if i % 7 == 0:
+        os._exit(9)
+    return i
 
 
 def die_in_a_while(task):

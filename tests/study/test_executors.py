@@ -1,44 +1,82 @@
 """Who does the work, and what comes back when a worker dies."""
 
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
-from mixtures.study.executors import Lost, run_tasks
+from mixtures.study.executors import pool_of
+from mixtures.study.outcomes import Failed, Lost, WorkersFailedError
 from study import tasks
 
+POOLS = {
+    "this process": lambda: pool_of(1),
+    "worker processes": lambda: pool_of(2),
+    "threads": lambda: pool_of(2, ThreadPoolExecutor(2)),
+    "an executor of processes": lambda: pool_of(2, ProcessPoolExecutor(2, mp_context=get_context("spawn"))),
+}
+every_pool = pytest.mark.parametrize("make", POOLS.values(), ids=POOLS)
 
-def results(work, given, n_workers):
-    return dict(run_tasks(given, work, n_workers))
+
+def outcomes(pool, work, given):
+    """Do all tasks and yield how each ended."""
+    given = iter(given)
+    try:
+        yield from pool.run(lambda: next(given, None), work)
+    finally:
+        pool.close()
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_every_task_is_done_once(n_workers):
-    assert results(tasks.square, range(20), n_workers) == {i: i * i for i in range(20)}
+def results(work, given, pool):
+    return {outcome.task: outcome.result for outcome in outcomes(pool, work, given)}
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_no_tasks_are_no_results(n_workers):
-    assert results(tasks.square, [], n_workers) == {}
+@every_pool
+def test_every_task_is_done_once(make):
+    assert results(tasks.square, range(20), make()) == {i: i * i for i in range(20)}
+
+
+@every_pool
+def test_no_tasks_are_no_results(make):
+    assert results(tasks.square, [], make()) == {}
+
+
+@every_pool
+def test_what_work_raises_is_what_came_of_the_task(make):
+    """A panic of compiled code too, which is no Exception."""
+    seen = results(tasks.fail_at_three_and_four, range(6), make())
+    assert seen.pop(3) == Failed("LookupError", "task 3")
+    assert seen.pop(4) == Failed("PanicException", "PanicException")
+    assert seen == {i: i for i in (0, 1, 2, 5)}
+
+
+@pytest.mark.parametrize("make", [POOLS["this process"], POOLS["threads"]])
+def test_ctrl_c_is_not_an_outcome(make):
+    with pytest.raises(KeyboardInterrupt):
+        results(tasks.interrupt, range(6), make())
 
 
 def test_one_worker_is_this_process():
-    assert set(results(tasks.process, range(3), 1).values()) == {tasks.process(0)}
+    assert set(results(tasks.process, range(3), pool_of(1)).values()) == {tasks.process(0)}
 
 
 def test_workers_are_other_processes_with_one_thread_each():
-    seen = results(tasks.process, range(12), 2)
-    assert tasks.process(0) not in seen.values()
-    assert set(results(tasks.threads, range(4), 2).values()) == {"1 1 1 1"}
+    pool = pool_of(2)
+    given = iter(range(4))
+    settings = {outcome.result for outcome in pool.run(lambda: next(given, None), tasks.settings)}
+    assert settings == {"1 1 1 1"}
+    assert tasks.process(0) not in results(tasks.process, range(12), pool).values()
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_what_work_raises_is_raised(n_workers):
-    with pytest.raises(LookupError, match="task 3"):
-        results(tasks.fail_at_three, range(20), n_workers)
+def test_workers_stay_for_further_tasks():
+    pool, given = pool_of(2), iter(range(8))
+    before = {outcome.result for outcome in pool.run(lambda: next(given, None), tasks.process)}
+    assert set(results(tasks.process, range(8), pool).values()) <= before
 
 
-def test_tasks_are_taken_up_as_workers_become_free():
+@every_pool
+def test_tasks_are_taken_up_as_workers_become_free(make):
     """The window is small: a worker that dies takes little with it."""
     taken = []
 
@@ -47,25 +85,51 @@ def test_tasks_are_taken_up_as_workers_become_free():
             taken.append(i)
             yield i
 
-    done = run_tasks(given(), tasks.square, 2)
+    done = outcomes(make(), tasks.square, given())
     next(done)
-    assert len(taken) <= 4
+    assert len(taken) <= 5
     done.close()
 
 
-def test_a_deadly_task_is_given_up_and_the_others_are_done():
-    seen = results(tasks.die_at_three, range(12), 2)
-    assert isinstance(seen.pop(3), Lost)
+def test_tasks_may_come_while_others_are_under_way():
+    left = [1]
+    pool = pool_of(2)
+    seen = []
+    for outcome in pool.run(lambda: left.pop() if left else None, tasks.square):
+        seen.append(outcome.result)
+        if outcome.task < 5:
+            left.append(outcome.task + 1)
+    pool.close()
+    assert seen == [1, 4, 9, 16, 25]
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [(tasks.exit_at_three, "exit code 9"), (tasks.die_at_three, r"SIGKILL \(-9\)")],
+    ids=["exits", "killed"],
+)
+def test_a_deadly_task_is_given_up_and_the_others_are_done(work, reason):
+    seen = results(work, range(12), pool_of(2))
+    lost = seen.pop(3)
+    assert isinstance(lost, Lost)
+    assert lost.message == f"the worker died: {reason}".replace("\\", "")
     assert seen == {i: i * i for i in range(12) if i != 3}
 
 
+def test_the_others_go_on_while_a_worker_dies():
+    """The death of one worker is nobody else's: the other keeps its process throughout."""
+    seen = list(outcomes(pool_of(2), tasks.exit_at_a_multiple_of_seven, range(40)))
+    assert sorted(outcome.task for outcome in seen) == list(range(40))
+    assert {outcome.task for outcome in seen if isinstance(outcome.result, Lost)} == {0, 7, 14, 21, 28, 35}
+
+
 def test_workers_may_die_while_results_are_being_stored(tmp_path):
-    """The pool is then found broken on handing in the next task, not on waiting for one."""
+    """The executor is then found broken on handing in the next task, not on waiting for one."""
     given = [("quick", tmp_path), ("deadly", tmp_path), *((i, tmp_path) for i in range(6))]
     seen = {}
-    for (name, _), result in run_tasks(given, tasks.die_in_a_while, 2):
-        time.sleep(1.0 if name == "quick" else 0)
-        seen[name] = result
+    for outcome in outcomes(pool_of(2), tasks.die_in_a_while, given):
+        time.sleep(1.0 if outcome.task[0] == "quick" else 0)
+        seen[outcome.task[0]] = outcome.result
     assert isinstance(seen.pop("deadly"), Lost)
     assert set(seen) == {"quick", *range(6)}
     assert set(seen.values()) == {"done"}
@@ -74,11 +138,41 @@ def test_workers_may_die_while_results_are_being_stored(tmp_path):
 def test_an_interruption_stops_the_workers():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        interrupt_after_the_first(run_tasks([0, 60, 60, 60], tasks.sleep, 2))
+        interrupt_after_the_first(outcomes(pool_of(2), tasks.sleep, [0.01, 60, 61, 62]))
     assert time.monotonic() - began < 30
 
 
 def interrupt_after_the_first(done):
-    for task, _ in done:
-        assert task == 0
+    for outcome in done:
+        assert outcome.task == 0.01
         raise KeyboardInterrupt
+
+
+# Workers that cannot work ------------------------------------------------------------------------
+
+
+def test_workers_that_cannot_import_the_work_end_the_run_with_their_last_words(tmp_path, monkeypatch):
+    path = tmp_path / "mislaid.py"
+    path.write_text("def work(task):\n    return task\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    from mislaid import work
+
+    path.write_text("raise AttributeError('module coverage has no attribute types')\n")
+    with pytest.raises(
+        WorkersFailedError, match=r"3 in a row could not, the last one for: Attr.* no attribute types"
+    ):
+        results(work, range(6), pool_of(2))
+
+
+def test_an_executor_that_breaks_ends_the_run():
+    with pytest.raises(
+        WorkersFailedError, match="the executor must do what it is given; got BrokenProcessPool"
+    ):
+        results(tasks.exit_at_three, range(12), POOLS["an executor of processes"]())
+
+
+def test_an_executor_that_is_shut_down_ends_the_run():
+    executor = ThreadPoolExecutor(2)
+    executor.shutdown()
+    with pytest.raises(WorkersFailedError, match="cannot schedule new futures"):
+        results(tasks.square, range(12), pool_of(2, executor))

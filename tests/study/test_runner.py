@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixtures.study import runner
 from mixtures.study.plan import Plan
 from mixtures.study.rows import TABLES
 from mixtures.study.runner import run
@@ -18,30 +17,9 @@ from mixtures.study.store import Store
 from mixtures.study.summary import summarise
 from study import engines
 from study.designs import CLOSE, PRIOR, design, grid, truth
+from study.tables import all_rows, assert_same_rows, read
 
 TWO = [{"name": "A", "engine": "halves"}, {"name": "B", "engine": "halves", "noise": 0.1}]
-
-
-def read(store, kind):
-    """Return the rows of a table in an order of their own, without the times."""
-    frame = store.read(kind)
-    names = {method.key: method.name for method in store.study().method} | {"oracle": "oracle"}
-    for column in {"method", "versus"} & set(frame.columns):
-        frame[column] = frame[column].map(names)
-    keys = [name for name in frame.columns if name in {
-        "condition", "replicate", "method", "versus", "parameter", "component", "axis", "bin", "observation"
-    }]  # fmt: skip
-    return frame.drop(columns="seconds", errors="ignore").sort_values(keys).reset_index(drop=True)
-
-
-def all_rows(store):
-    return {kind: read(store, kind) for kind in TABLES}
-
-
-def assert_same_rows(one, other):
-    """Assert that two sets of tables hold the same bits."""
-    for kind in TABLES:
-        pd.testing.assert_frame_equal(one[kind], other[kind], check_exact=True)
 
 
 def statuses(store, name):
@@ -289,11 +267,6 @@ def test_progress_counts_what_is_stored(tmp_path):
 # Two processes ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _workers_know_the_fakes(monkeypatch):
-    monkeypatch.setattr(runner, "work", engines.work)
-
-
 @pytest.mark.usefixtures("_workers_know_the_fakes")
 def test_two_processes_store_what_one_does(tmp_path):
     methods = [
@@ -305,45 +278,6 @@ def test_two_processes_store_what_one_does(tmp_path):
     one = run(study, tmp_path / "one", n_workers=1)
     two = run(study, tmp_path / "two", n_workers=2)
     assert_same_rows(all_rows(one), all_rows(two))
-
-
-@pytest.mark.usefixtures("_workers_know_the_fakes")
-def test_only_the_fit_that_kills_its_worker_is_lost(tmp_path):
-    methods = [*TWO, {"name": "D", "engine": "deadly", "above": 2.05}]
-    study = design(method=methods, replicates=6)
-    store = run(study, tmp_path, n_workers=2)
-    fits = read(store, "fits")
-    assert len(fits) == 18
-    assert set(statuses(store, "A").values()) == set(statuses(store, "B").values()) == {"converged"}
-    deadly = fits[fits["method"] == "D"].set_index("replicate")
-    assert set(deadly["status"]) == {"converged", "worker_lost"}
-    lost = deadly[deadly["status"] == "worker_lost"]
-    assert lost["message"].str.startswith("the worker died: ").all()
-    assert not lost["has_estimate"].any()
-    assert deadly["data_hash"].tolist() == fits[fits["method"] == "A"]["data_hash"].tolist()
-    survived = deadly[deadly["status"] == "converged"].index.tolist()
-    pairs = read(store, "pairs")
-    assert pairs[pairs["method"] == "B"]["replicate"].tolist() == list(range(6))
-    for other in "AB":
-        with_it = pairs[(pairs["method"] == "D") & (pairs["versus"] == other)]
-        assert with_it["replicate"].tolist() == survived
-    assert list(Plan.of(study, store).tasks(1)) == []
-
-
-@pytest.mark.usefixtures("_workers_know_the_fakes")
-def test_a_worker_that_dies_once_loses_nothing(tmp_path):
-    methods = [TWO[0], {"name": "D", "engine": "deadly", "once": str(tmp_path / "died")}]
-    store = run(design(method=methods, replicates=10), tmp_path / "results", n_workers=2)
-    assert (tmp_path / "died").exists()
-    assert set(read(store, "fits")["status"]) == {"converged"}
-    assert len(read(store, "pairs")) == 10
-
-
-@pytest.mark.usefixtures("_workers_know_the_fakes")
-def test_the_last_fit_may_kill_its_worker_but_not_the_run(tmp_path):
-    """A single task left to do is not done in this process where workers were asked for."""
-    store = run(design(method=[{"name": "D", "engine": "deadly"}], replicates=1), tmp_path, n_workers=2)
-    assert statuses(store, "D") == {0: "worker_lost"}
 
 
 def test_times_are_of_the_fit(tmp_path):

@@ -1,0 +1,240 @@
+"""Worker processes on this machine, each of which is replaced when it dies."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, Final
+
+from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, ready
+
+#: One thread each for linear algebra inside a worker: the workers already fill the cores. A worker does
+#: not look for modules in the current folder, and is not dropped for having loaded a compiled sampler.
+_WORKER_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
+    "PYTHONSAFEPATH": "1",
+    "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15",
+}
+_IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
+_FEEDER_SECONDS = 1.0  # it needs milliseconds
+_TASKS_OF_A_WORKER = 2  # one under way, and one at hand
+_MOST_FAILED_STARTS = 3  # in a row
+_STARTING: Final = object()
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """An executor of one process, so that its death is nobody else's.
+
+    Attributes
+    ----------
+    executor : loky.ProcessPoolExecutor
+    pending : dict
+        What is in flight, by its future; `_STARTING` for the import of the work.
+    suspects : deque
+        Tasks that were in flight when a process died: they are done one at a time.
+    is_alone : bool
+        Whether the one task in flight was a suspect.
+    """
+
+    executor: Any
+    pending: dict[Future[Any], Any] = field(default_factory=dict)
+    suspects: deque[Any] = field(default_factory=deque)
+    is_alone: bool = False
+
+
+class Workers:
+    """Worker processes on this machine.
+
+    A process that dies is replaced. Of the tasks that it had, the one that killed it is found by doing
+    each alone, and comes back as `Lost`; the others are none the worse.
+
+    Parameters
+    ----------
+    n_workers : int
+        Number of processes.
+    """
+
+    n_tries = 3
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self._workers: list[_Worker] = []
+        self._n_failed_starts = 0
+        self._ended: SimpleQueue[tuple[_Worker, Future[Any]]] = SimpleQueue()
+
+    def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
+        """Do tasks, and yield how each ended as it does.
+
+        Parameters
+        ----------
+        take : callable
+            Gives the next task, or None where there is none for now; called as workers become free.
+        work : callable
+            Defined at the top of an importable module.
+
+        Raises
+        ------
+        WorkersFailedError
+            If workers die, one after another, before they can do anything.
+        """
+        try:
+            while len(self._workers) < self.n_workers:
+                self._workers.append(worker := _Worker(None))
+                self._start(worker, work)
+            while True:
+                self._fill(take, work)
+                if not any(worker.pending for worker in self._workers):
+                    return
+                yield from self._settle(*self._ended.get(), work)
+        finally:
+            if any(worker.pending for worker in self._workers):
+                self.close()
+
+    def close(self) -> None:
+        """Stop the workers, and whatever they do."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            _stop(worker.executor, kill=bool(worker.pending))
+
+    def _start(self, worker: _Worker, work: Callable[..., Any]) -> None:
+        from loky import ProcessPoolExecutor
+
+        with _ignoring_interrupts():  # half a pool leaks semaphores
+            worker.executor = ProcessPoolExecutor(
+                1, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
+            )
+        self._submit(worker, _STARTING, ready, work)
+
+    def _fill[T](self, take: Callable[[], T | None], work: Callable[[T], Any]) -> None:
+        """Give every worker something to do."""
+        for worker in self._workers:
+            if worker.suspects:
+                if not worker.pending:
+                    worker.is_alone = True
+                    task = worker.suspects.popleft()
+                    self._submit(worker, task, call, work, task)
+                continue
+            while not worker.is_alone and len(worker.pending) < _TASKS_OF_A_WORKER:
+                if _STARTING in worker.pending.values() or (next_task := take()) is None:
+                    break
+                self._submit(worker, next_task, call, work, next_task)
+
+    def _submit(self, worker: _Worker, task: Any, function: Callable[..., Any], *arguments: Any) -> None:
+        """Hand in a call; to an executor that has just broken, as a future that says so."""
+        from loky.process_executor import BrokenProcessPool
+
+        future: Future[Any]
+        try:
+            with _ignoring_interrupts():
+                future = worker.executor.submit(function, *arguments)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        worker.pending[future] = task
+        future.add_done_callback(lambda done: self._ended.put((worker, done)))
+
+    def _settle(self, worker: _Worker, future: Future[Any], work: Callable[..., Any]) -> Iterator[Any]:
+        """Yield what a future that has ended brings."""
+        from loky.process_executor import BrokenProcessPool
+
+        if future not in worker.pending:  # it was in flight when its worker died
+            return
+        if isinstance(error := future.exception(), BrokenProcessPool):
+            yield from self._replace(worker, error, work)
+            return
+        task, worker.is_alone = worker.pending.pop(future), False
+        if task is _STARTING:
+            future.result()
+            self._n_failed_starts = 0
+        else:
+            yield Outcome(task, *future.result())
+
+    def _replace(self, worker: _Worker, error: BaseException, work: Callable[..., Any]) -> Iterator[Any]:
+        """Replace a worker that died; yield what it had done, and the task that it died of."""
+        ended = [(future, task) for future, task in worker.pending.items() if _has_result(future)]
+        tasks = [task for future, task in worker.pending.items() if not _has_result(future)]
+        worker.pending.clear()
+        worker.is_alone = False
+        _stop(worker.executor, kill=True)
+        if _STARTING in tasks:
+            tasks.remove(_STARTING)
+            self._count_failed_start(error)
+        self._start(worker, work)
+        for future, task in ended:
+            yield Outcome(task, *future.result())
+        if len(tasks) == 1:
+            yield Outcome(tasks[0], Lost(f"the worker died: {_exit_of(error)}"), math.nan)
+        else:
+            worker.suspects.extend(tasks)
+
+    def _count_failed_start(self, error: BaseException) -> None:
+        self._n_failed_starts += 1
+        if self._n_failed_starts == _MOST_FAILED_STARTS:
+            raise WorkersFailedError(
+                "workers must be able to start; "
+                f"{_MOST_FAILED_STARTS} in a row could not, the last one for: {_words_of(error)}. "
+                "To see more, run in one process (--workers 1, n_workers=1)"
+            )
+
+
+def _has_result(future: Future[Any]) -> bool:
+    return future.done() and future.exception() is None
+
+
+def _exit_of(error: BaseException) -> str:
+    """Say how a process ended, which loky writes in its message."""
+    found = re.search(r"exit codes of the workers are \{(\w+)\((-?\d+)\)", str(error))
+    if found is None:
+        return _words_of(error)
+    name, code = found.groups()
+    return f"exit code {code}" if name == "EXIT" else f"{name} ({code})"
+
+
+def _words_of(error: BaseException) -> str:
+    """Return the last words of a process, or else how it ended."""
+    if error.__cause__ is None:
+        exit_code = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+        return str(error).splitlines()[0] if exit_code is None else exit_code[1]
+    return str(error.__cause__).strip().strip('"').rstrip().splitlines()[-1]
+
+
+def _stop(executor: Any, *, kill: bool) -> None:
+    """Stop a worker and wait for the threads of its executor.
+
+    loky leaves the thread that feeds its queue running as a daemon. That thread frees the queue's
+    semaphores, and one that the end of the process cuts short is reported as leaked.
+    """
+    feeder = getattr(getattr(executor, "_call_queue", None), "_thread", None)
+    with _ignoring_interrupts():
+        executor.shutdown(kill_workers=kill)
+        if feeder is not None:
+            feeder.join(_FEEDER_SECONDS)
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C for the moments in which workers are started, which inherit that, or stopped."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread has handlers to set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the coordinator, which stops the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(_WORKER_ENVIRONMENT)
