@@ -72,7 +72,7 @@ def test_workers_are_other_processes_with_one_thread_each():
 def test_workers_stay_for_further_tasks():
     pool, given = pool_of(2), iter(range(8))
     before = {outcome.result for outcome in pool.run(lambda: next(given, None), tasks.process)}
-    assert set(results(tasks.process, range(8), pool).values()) <= before
+    assert len(before | set(results(tasks.process, range(8), pool).values())) <= 2
 
 
 @every_pool
