@@ -181,8 +181,13 @@ def relative_precision(errors: ArrayLike, versus: ArrayLike, theory: Theory = "r
 
 
 def reversed_precision(precision: Measure) -> Excess:
-    """Relative precision of the other method against the one, from that of the one against the other."""
+    """Relative precision of the other method against the one, from that of the one against the other.
+
+    Missing where that is -100% to rounding, which leaves the other unknown.
+    """
     ratio = 1 + precision.value / 100
+    if not ratio > 0:
+        return Excess(math.nan, math.nan, precision.n)
     return Excess(100 * (1 / ratio - 1), precision.mcse / ratio**2, precision.n)
 
 

@@ -93,6 +93,17 @@ def test_a_precision_may_be_turned_around(theory):
     assert reversed_precision(there).mcse == pytest.approx(back.mcse, rel=1e-12)
 
 
+def test_a_precision_of_minus_100_per_cent_to_rounding_cannot_be_turned_around():
+    a, b = pair_of_errors(np.random.default_rng(3), 60)
+    there = relative_precision(a, 1e-9 * b)
+    assert there.value == -100
+    back = reversed_precision(there)
+    assert math.isnan(back.value)
+    assert math.isnan(back.mcse)
+    assert back.n == 60
+    assert reversed_precision(relative_precision(a, 1e-6 * b)).value > 1e12  # this can
+
+
 def test_paired_proportions_have_the_error_of_their_discordant_pairs():
     rng = np.random.default_rng(5)
     a, b = rng.random(400) < 0.9, rng.random(400) < 0.8
