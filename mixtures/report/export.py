@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixtures.bayes.posterior import Posterior
+    from mixtures.em.bootstrap import Bootstrap
 
 FILES = ("assignments.csv", "posterior.nc", "report.html", "fit.json")
 _MOST_NUMBERS = 20_000_000  # of a pointwise log-likelihood in posterior.nc: 160 MB
@@ -207,11 +208,23 @@ def _em(result: DataFit, fit: Fit) -> dict[str, Any] | None:
         "n_reached_best": details.n_reached_best,
         "n_collapsed": details.n_collapsed,
         "n_spurious": details.n_spurious,
-        "bootstrap": {one.name: one.value for one in fit.diagnostics if one.name.startswith("resamples")}
-        or None,
+        "bootstrap": None if details.bootstrap is None else _bootstrap(fit, details.bootstrap),
         "spurious": None
         if spurious is None
         else {"log_likelihood": details.spurious_log_likelihood, "estimate": spurious},
+    }
+
+
+def _bootstrap(fit: Fit, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Counts of resamples, and the largest Monte Carlo errors of the intervals that were made of them."""
+    values = {one.name: one.value for one in fit.diagnostics}
+    return {
+        "n_resamples": bootstrap.n_resamples,
+        "n_flipped": bootstrap.n_flipped,
+        "n_collapsed": bootstrap.n_collapsed,
+        "n_not_converged": bootstrap.n_not_converged,
+        "mcse_of_errors": values.get("resamples_mcse_of_errors"),
+        "mcse_of_ends": values.get("resamples_mcse_of_ends"),
     }
 
 

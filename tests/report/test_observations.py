@@ -93,8 +93,12 @@ def test_doubt_is_over_the_resamples_of_a_bootstrap_in_the_common_order(data):
         np.testing.assert_array_equal(soft, by_hand.responsibilities.values)
         assert np.abs(soft - result.fits[0].responsibilities).max() < 0.2
     (account,) = as_json(result)["fits"]
-    assert account["em"]["bootstrap"]["resamples"] == 60
-    assert 0 < account["em"]["bootstrap"]["resamples_mcse_of_errors"] < 1
+    entries = account["em"]["bootstrap"]
+    counts = {name: entries[name] for name in ("n_resamples", "n_flipped", "n_collapsed", "n_not_converged")}
+    assert counts == {name: getattr(found, name) for name in counts}
+    assert {type(count) for count in counts.values()} == {int}
+    assert set(entries) - set(counts) == {"mcse_of_errors", "mcse_of_ends"}
+    assert 0 < entries["mcse_of_errors"] < entries["mcse_of_ends"] < 1
     refused = replace(fit, intervals=None)  # its resamples are those that are left of many
     plain = EM(start=fit.estimate).fit(MixtureSpec(2), data.dataset.x, 3)
     of_refused, of_plain = (
