@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,7 +75,7 @@ def check_theory(theory: str) -> None:
 
 def mean(values: ArrayLike) -> Measure:
     """Mean over replicates of any score or distance; missing values are left out and lower n."""
-    kept = _finite(values)
+    kept = _given("values", values)
     if not len(kept):
         return Measure(math.nan, math.nan, 0)
     return Measure(float(kept.mean()), _sd(kept) / math.sqrt(len(kept)), len(kept))
@@ -83,13 +83,13 @@ def mean(values: ArrayLike) -> Measure:
 
 def bias(errors: ArrayLike) -> Measure:
     """Mean error."""
-    return mean(errors)
+    return mean(_given("errors", errors))
 
 
 def relative_bias(errors: ArrayLike, truth: ArrayLike) -> Measure:
     """Mean error as a share of a constant truth; missing where the truth is 0 or differs by replicate."""
     rows, of_rows = _aligned(errors=errors, truth=_each(truth, errors))
-    e, truths = _finite(rows), np.unique(of_rows)
+    e, truths = _given("errors", rows), np.unique(of_rows)
     if len(truths) != 1 or truths[0] == 0:
         return Measure(math.nan, math.nan, len(e))
     return mean(e / truths[0])
@@ -98,7 +98,7 @@ def relative_bias(errors: ArrayLike, truth: ArrayLike) -> Measure:
 def empirical_se(errors: ArrayLike, theory: Theory = "robust") -> Positive:
     """Standard deviation of the errors."""
     check_theory(theory)
-    e = _finite(errors)
+    e = _given("errors", errors)
     n, s = len(e), _sd(e)
     if not s > 0:
         return Positive(s, math.nan, n)
@@ -110,7 +110,7 @@ def empirical_se(errors: ArrayLike, theory: Theory = "robust") -> Positive:
 
 def mse(errors: ArrayLike) -> Positive:
     """Mean squared error."""
-    return _positive(mean(_finite(errors) ** 2))
+    return _positive(mean(_given("errors", errors) ** 2))
 
 
 def rmse(errors: ArrayLike) -> Positive:
@@ -122,7 +122,7 @@ def rmse(errors: ArrayLike) -> Positive:
 
 def model_se(standard_errors: ArrayLike) -> Positive:
     """Root mean squared standard error that the method claims."""
-    v = _finite(standard_errors) ** 2
+    v = _given("standard_errors", standard_errors) ** 2
     if not len(v):
         return Positive(math.nan, math.nan, 0)
     m = math.sqrt(v.mean())
@@ -139,7 +139,7 @@ def relative_error_model_se(
     check_theory(theory)
     e, errors_of_model = _aligned(errors=errors, standard_errors=standard_errors)
     v = np.square(errors_of_model[~np.isnan(e)])
-    e = _finite(e)
+    e = _given("errors", e)
     is_given = ~np.isnan(v)
     n, m, s = len(e), int(is_given.sum()), _sd(e)
     if m == 0 or not s > 0:
@@ -366,9 +366,16 @@ def _sd(values: Array) -> float:
         return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
-def _finite(values: ArrayLike) -> Array:
+def _given(name: str, values: ArrayLike) -> Array:
+    """Numbers that are not missing, (m,)."""
     array = np.asarray(values, dtype=np.float64)
+    _check_row(name, array)
     return array[~np.isnan(array)]
+
+
+def _check_row(name: str, array: NDArray[Any]) -> None:
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be in one row; got shape {array.shape}")
 
 
 def _happened(name: str, events: ArrayLike) -> NDArray[np.bool_]:
@@ -378,8 +385,7 @@ def _happened(name: str, events: ArrayLike) -> NDArray[np.bool_]:
         given = np.asarray(given.tolist())
     if given.size and given.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be true or false, or 1 or 0; got {given.dtype}")
-    if given.ndim != 1:
-        raise ValueError(f"{name} must be in one row; got shape {given.shape}")
+    _check_row(name, given)
     is_right = np.isin(given, (0, 1))
     if not is_right.all():
         raise ValueError(f"{name} must be true or false, or 1 or 0; got {given[~is_right][0]}")

@@ -262,6 +262,20 @@ def test_what_is_no_event_is_said(events, error, message):
             share(events)
 
 
+@pytest.mark.parametrize(
+    ("measure", "name"),
+    [
+        *[(measure, "errors") for measure in (bias, empirical_se, mse, rmse)],
+        (model_se, "standard_errors"),
+        (mean, "values"),
+    ],
+)
+def test_two_columns_are_not_pooled(measure, name):
+    for numbers in (np.ones((3, 2)), pd.DataFrame({"a": [1.0, 2.0], "b": [10.0, 20.0]}), 1.0):
+        with pytest.raises(ValueError, match=rf"^{name} must be in one row; got shape \("):
+            measure(numbers)
+
+
 def test_events_may_be_given_in_several_ways():
     for events in ([True, False], [1, 0], [1.0, 0.0], np.array([True, False], dtype=object),
                    pd.Series([True, False], dtype="boolean")):  # fmt: skip
