@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixtures.model.arrays import Array
+from mixtures.model.arrays import Array, as_regular
 
 #: Where a Monte Carlo error comes from, for measures that rest on variances of errors.
 type Theory = Literal["robust", "normal"]
@@ -192,8 +192,12 @@ def reversed_precision(precision: Measure) -> Excess:
 
 
 def coverage(lower: ArrayLike, upper: ArrayLike, truth: ArrayLike) -> Proportion:
-    """Share of intervals, closed, that hold the truth; a missing interval is a miss."""
+    """Share of intervals, closed, that hold the truth, never missing; a missing interval is a miss."""
     low, high, target = _aligned(lower=lower, upper=upper, truth=_each(truth, lower))
+    is_finite = np.isfinite(target)
+    if not is_finite.all():
+        row = int(is_finite.argmin())
+        raise ValueError(f"truth must be finite; got {target[row]} in row {row}")
     with np.errstate(invalid="ignore"):
         return proportion((low <= target) & (target <= high))
 
@@ -201,9 +205,15 @@ def coverage(lower: ArrayLike, upper: ArrayLike, truth: ArrayLike) -> Proportion
 def bias_eliminated_coverage(
     lower: ArrayLike, upper: ArrayLike, truth: ArrayLike, errors: ArrayLike
 ) -> Proportion:
-    """Share of intervals, closed, that hold the truth moved by the bias; a missing interval is a miss."""
+    """Share of intervals, closed, that hold the truth moved by the bias; a missing interval is a miss.
+
+    Missing where the bias is not known, or not finite.
+    """
     low, high, _ = _aligned(lower=lower, upper=upper, errors=errors)
-    return coverage(low, high, np.asarray(truth, dtype=float) + bias(errors).value)
+    moved_by = bias(errors).value
+    if not math.isfinite(moved_by):
+        return Proportion(math.nan, math.nan, 0)
+    return coverage(low, high, np.asarray(truth, dtype=float) + moved_by)
 
 
 def interval_width(lower: ArrayLike, upper: ArrayLike) -> Positive:
@@ -368,7 +378,7 @@ def _sd(values: Array) -> float:
 
 def _given(name: str, values: ArrayLike) -> Array:
     """Numbers that are not missing, (m,)."""
-    array = np.asarray(values, dtype=np.float64)
+    array = np.asarray(as_regular(name, values), dtype=np.float64)
     _check_row(name, array)
     return array[~np.isnan(array)]
 
@@ -380,11 +390,13 @@ def _check_row(name: str, array: NDArray[Any]) -> None:
 
 def _happened(name: str, events: ArrayLike) -> NDArray[np.bool_]:
     """Events as true or false, (n,)."""
-    given = np.asarray(events)
+    given = as_regular(name, events)
     if given.dtype == object:
-        given = np.asarray(given.tolist())
+        given = as_regular(name, given.tolist())
     if given.size and given.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be true or false, or 1 or 0; got {given.dtype}")
+        others = (each for each in given.flat if not isinstance(each, (bool, int, float)))
+        what = next(others, given.dtype) if given.dtype == object else given.dtype
+        raise TypeError(f"{name} must be true or false, or 1 or 0; got {what}")
     _check_row(name, given)
     is_right = np.isin(given, (0, 1))
     if not is_right.all():
@@ -394,7 +406,7 @@ def _happened(name: str, events: ArrayLike) -> NDArray[np.bool_]:
 
 def _aligned(**columns: ArrayLike) -> list[Array]:
     """Columns of numbers of which entry i is of the same replicate, (n,) each."""
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns.values()]
+    arrays = [np.asarray(as_regular(name, column), dtype=np.float64) for name, column in columns.items()]
     if arrays[0].ndim != 1 or any(array.shape != arrays[0].shape for array in arrays):
         shapes = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"{' and '.join(columns)} must have the same shape (n,); got {shapes}")

@@ -229,6 +229,24 @@ def test_a_missing_interval_is_a_miss():
     assert interval_width(lower, upper) == Positive(1.0, 0.0, 3)
 
 
+@pytest.mark.parametrize("missing", [math.nan, math.inf])
+def test_a_missing_truth_is_no_miss(missing):
+    lower, upper = [0.0, 0.0], [1.0, 1.0]
+    with pytest.raises(ValueError, match=f"^truth must be finite; got {missing} in row 1$"):
+        coverage(lower, upper, [0.5, missing])
+    with pytest.raises(ValueError, match=f"^truth must be finite; got {missing} in row 1$"):
+        bias_eliminated_coverage(lower, upper, [0.5, missing], [0.1, -0.1])
+    with pytest.raises(ValueError, match=f"^truth must be finite; got {missing} in row 0$"):
+        coverage(lower, upper, missing)
+
+
+@pytest.mark.parametrize("errors", [[math.nan, math.nan], [math.inf, 0.0]])
+def test_a_bias_that_is_not_known_cannot_be_eliminated(errors):
+    measure = bias_eliminated_coverage([0.0, 0.0], [1.0, 1.0], 0.5, errors)
+    assert math.isnan(measure.value)
+    assert measure.n == 0
+
+
 def test_intervals_are_closed():
     assert coverage([0.0, 1.0], [1.0, 2.0], [1.0, 1.0]).value == 1
 
@@ -251,7 +269,15 @@ def test_shares(share):
         ([math.nan, 0, 1], ValueError, "events must be true or false, or 1 or 0; got nan"),
         ([0, 2], ValueError, "events must be true or false, or 1 or 0; got 2"),
         (["False", "False"], TypeError, "events must be true or false, or 1 or 0; got <U5"),
-        ([True, None], TypeError, "events must be true or false, or 1 or 0; got object"),
+        ([True, None], TypeError, "events must be true or false, or 1 or 0; got None"),
+        (pd.Series([True, None], dtype="boolean"), TypeError, "events must be .*; got <NA>$"),
+        ([[1], [1, 0]], ValueError, "events must be a regular array; got rows of unequal length"),
+        (np.array([[1], [1, 0]], dtype=object), ValueError, "events must be .*; got rows of unequal length"),
+        (
+            np.ma.array([1, 0], mask=[0, 1]),
+            ValueError,
+            "events must have no missing values; got a masked array",
+        ),
         (True, ValueError, r"events must be in one row; got shape \(\)"),
         ([[True], [False]], ValueError, r"events must be in one row; got shape \(2, 1\)"),
     ],
@@ -276,9 +302,18 @@ def test_two_columns_are_not_pooled(measure, name):
             measure(numbers)
 
 
+@pytest.mark.parametrize("measure", [mean, bias, mse, empirical_se, model_se])
+def test_masked_numbers_are_refused_and_not_read_under_the_mask(measure):
+    masked = np.ma.array([1.0, 2.0, 99.0], mask=[False, False, True])
+    with pytest.raises(ValueError, match="must have no missing values; got a masked array"):
+        measure(masked)
+    with pytest.raises(ValueError, match=r"^b must have no missing values; got a masked array"):
+        paired_difference([1.0, 2.0, 3.0], masked)
+
+
 def test_events_may_be_given_in_several_ways():
     for events in ([True, False], [1, 0], [1.0, 0.0], np.array([True, False], dtype=object),
-                   pd.Series([True, False], dtype="boolean")):  # fmt: skip
+                   np.ma.array([True, False]), pd.Series([True, False], dtype="boolean")):  # fmt: skip
         assert proportion(events) == Proportion(0.5, math.sqrt(0.125), 2)
 
 
