@@ -1,7 +1,9 @@
 """Who does the work, and what comes back when a worker dies."""
 
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import pytest
@@ -176,3 +178,21 @@ def test_an_executor_that_is_shut_down_ends_the_run():
     executor.shutdown()
     with pytest.raises(WorkersFailedError, match="cannot schedule new futures"):
         results(tasks.square, range(12), pool_of(2, executor))
+
+
+def test_the_threads_that_feed_workers_are_waited_for():
+    """One that the end of the process cuts short leaves semaphores behind."""
+    others, feeders, awaited = set(threading.enumerate()), set(), set()
+
+    def wait_for(thread, timeout=None):
+        awaited.add(thread)
+        threading.Thread.join(thread, timeout)
+
+    for _ in outcomes(pool_of(2), tasks.square, range(6)):
+        for thread in {*threading.enumerate()} - others - feeders:
+            if thread.name == "QueueFeederThread":
+                feeders.add(thread)
+                thread.join = partial(wait_for, thread)
+    assert feeders
+    assert awaited == feeders
+    assert not any(thread.is_alive() for thread in feeders)
