@@ -6,10 +6,11 @@ import numpy as np
 
 from mixtures.em.information import Form, certify, information_at
 from mixtures.model.arrays import Array
+from mixtures.model.data import check_fittable
 from mixtures.model.fit import Draws
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.scale import Scale
-from mixtures.model.spec import Covariance
+from mixtures.model.spec import Covariance, MixtureSpec
 
 
 def normal_draws(
@@ -38,11 +39,13 @@ def normal_draws(
     Raises
     ------
     ValueError
-        If the mixture is not univariate, or not certified as a maximum for the observations.
+        If the mixture is not univariate, the observations cannot be fitted (see `check_fittable`), or the
+        mixture is not certified as a maximum for them.
     """
     if mixture.n_dims != 1:
         raise ValueError(f"mixture must be univariate; got {mixture.n_dims} dimensions")
-    k, of_local = mixture.n_components, _covariance_at(mixture, x, covariance)
+    k = mixture.n_components
+    of_local = _covariance_at(mixture, check_fittable(MixtureSpec(k, covariance), x), covariance)
     steps = rng.standard_normal((n_draws, len(of_local))) @ np.linalg.cholesky(of_local).T
     ratios, shifts, log_ratios = np.split(steps, [k - 1, 2 * k - 1], axis=1)
     weights = mixture.weights * np.exp(np.pad(ratios, ((0, 0), (0, 1))))

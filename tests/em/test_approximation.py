@@ -56,6 +56,11 @@ def test_what_is_not_a_strict_maximum_is_refused(rng):
     assert np.linalg.eigvalsh(curve(near, x, Covariance.FULL).hessian).max() < 0
     with pytest.raises(ValueError, match=r"must be a strict maximum; got 0\.0.* still to gain"):
         normal_draws(near, x, Covariance.FULL, n_draws=5, rng=rng)
+    for constant in (np.zeros((5, 1)), np.full((5, 1), 0.1)):
+        with pytest.raises(ValueError, match=r"^x must vary; got the constant 0"):
+            normal_draws(
+                NormalMixture.univariate([1], [0], [1]), constant, Covariance.FULL, n_draws=5, rng=rng
+            )
     plane = NormalMixture([1.0], [[0.0, 0.0]], [np.eye(2)])
     with pytest.raises(ValueError, match="must be univariate; got 2 dimensions"):
         normal_draws(plane, np.zeros((5, 2)), Covariance.FULL, n_draws=5, rng=rng)
