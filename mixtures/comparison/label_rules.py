@@ -65,7 +65,7 @@ def reference_of(x: Array, n_components: int) -> NormalMixture:
         raise ValueError(
             f"x must have more than {k} distinct values for a reference of {k} components; got {n_distinct}"
         )
-    groups = np.split(values, _cuts(values - values.mean(), k))
+    groups = np.split(values, _cuts(values, k))
     within = sum(((group - group.mean()) ** 2).sum() for group in groups) / len(values)
     shares, means = [len(group) / len(values) for group in groups], [group.mean() for group in groups]
     return NormalMixture.univariate(shares, means, np.full(k, within))
@@ -74,16 +74,15 @@ def reference_of(x: Array, n_components: int) -> NormalMixture:
 def _cuts(values: Array, k: int) -> list[int]:
     """Places at which sorted values (n,) are cut into k groups of least sum of squares (Fisher 1958)."""
     n = len(values)
-    sums, squares = np.append(0.0, values.cumsum()), np.append(0.0, (values**2).cumsum())
     starts = np.zeros((k, n + 1), dtype=np.int64)  # of the last of j + 1 groups that hold the first m values
-    costs = np.append(np.inf, squares[1:] - sums[1:] ** 2 / np.arange(1, n + 1))
-    for j in range(1, k):
-        fewer, costs = costs, np.full(n + 1, np.inf)
-        for m in range(j + 1, n + 1):
-            within = squares[m] - squares[j:m] - (sums[m] - sums[j:m]) ** 2 / (m - np.arange(j, m))
-            totals = fewer[j:m] + within
-            starts[j, m] = j + totals.argmin()
-            costs[m] = totals.min()
+    costs = np.full((k, n + 1), np.inf)
+    for m in range(1, n + 1):
+        from_last = values[m - 1 :: -1] - values[m - 1]  # so that values far away cost a group no digits
+        within = np.square(from_last).cumsum() - from_last.cumsum() ** 2 / np.arange(1, m + 1)
+        costs[0, m], within = within[-1], within[::-1]
+        for j in range(1, min(k, m)):
+            totals = costs[j - 1, j:m] + within[j:]
+            starts[j, m], costs[j, m] = j + totals.argmin(), totals.min()
     cuts = [n]
     for j in range(k - 1, 0, -1):
         cuts.append(int(starts[j, cuts[-1]]))

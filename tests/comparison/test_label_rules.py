@@ -34,6 +34,19 @@ def test_the_reference_is_the_best_of_all_partitions_of_the_sorted_data(k, rng):
     assert found.variances[:, 0] == pytest.approx(np.full(k, min(sums) / 11))
 
 
+@pytest.mark.parametrize("distance", [0, 1e3, 1e6, 1e9, 1e12])
+def test_however_far_an_outlier_is_the_others_are_cut_as_well(distance, rng):
+    """The outlier by itself, and the others in the best of all their partitions into three."""
+    for _ in range(10):
+        near = np.sort(np.concatenate([rng.normal(0, 1, 5), rng.normal(4, 1, 5)]))
+        x = np.append(near, 20 + distance)
+        partitions = [np.split(near, cuts) for cuts in itertools.combinations(range(1, 10), 2)]
+        sums = [sum(((group - group.mean()) ** 2).sum() for group in groups) for groups in partitions]
+        best, found = partitions[int(np.argmin(sums))], reference_of(x[:, None], 4)
+        assert found.weights == pytest.approx([*(len(group) / 11 for group in best), 1 / 11])
+        assert found.variances[:, 0] == pytest.approx(np.full(4, min(sums) / 11))
+
+
 def test_the_order_of_the_data_plays_no_part(rng):
     x = rng.normal(size=(30, 1))
     first, second = reference_of(x, 3), reference_of(rng.permutation(x), 3)
