@@ -368,6 +368,29 @@ def test_status_says_what_is_done_missing_and_failed(capsys):
     assert call(capsys, "status", "here")[1].endswith("0 fits missing\n")
 
 
+@pytest.mark.usefixtures("no_report")
+def test_status_says_how_far_a_rule_has_come(capsys):
+    until = {"measure": "bias", "parameter": "means", "mcse": 0.12, "least": 3, "batch": 2}
+    study = prepare(method=[A, {"name": "D", "engine": "degenerate", "replicates": 4}], until=until)
+    for most, rows, missing in (
+        (
+            2,
+            ["A 3 of at most 8 – not looked at yet", "D 3 of at most 4 – not looked at yet"],
+            "2 fits missing",
+        ),
+        (8, ["A 5 of at most 8 ", "D 4 of at most 4 – all replicates made"], "0 fits missing"),
+    ):
+        call(capsys, "run", study, "--out", "here", "--replicates", most, "--workers", 1)
+        code, out, _ = call(capsys, "status", "here")
+        assert code == 0
+        lines = [" ".join(line.split()) for line in out.splitlines()]
+        assert all(any(line.startswith(f"apart, n = 40 {row}") for line in lines) for row in rows)
+        assert (
+            "The number of replicates is chosen by a rule: a condition ends once the Monte Carlo error" in out
+        )
+        assert lines[-1].startswith(missing)
+
+
 @pytest.mark.parametrize("command", ["status", "report"])
 def test_what_holds_no_results_is_named(capsys, command):
     write("file", "")

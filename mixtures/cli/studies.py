@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,9 +88,30 @@ def show_status(folder: Path) -> None:
         for account in summary.accounts
     ]
     print_table(["condition", "method", "done", "missing", "statuses"], rows)
+    _say_stops(summary)
     n_missing = sum(max(account.n_planned - account.n_attempted, 0) for account in summary.accounts)
     again = f"; to go on: {as_typed('run', folder / 'study.toml', '--out', folder)}" if n_missing else ""
     click.echo(f"{n_missing} fits missing{again}")
+
+
+def _say_stops(summary: Summary) -> None:
+    """Show how far the rule `until` has taken every condition."""
+    until = summary.study.until
+    if until is None:
+        return
+    rows = [
+        [
+            stop.condition.name,
+            name,
+            f"{min(stop.n_asked, cap)} of at most {cap}",
+            f"{error:.2g}" if math.isfinite(error := stop.errors.get(name, math.nan)) else "–",
+            stop.outcome(name, until),
+        ]
+        for stop in summary.stops
+        for name, cap in stop.caps.items()
+    ]
+    print_table(["condition", "method", "replicates", f"error of {until.measure}", "by the rule"], rows)
+    click.echo(f"The number of replicates is chosen by a rule: {until}.")
 
 
 def _say_claims(summary: Summary) -> None:

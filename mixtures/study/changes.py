@@ -24,6 +24,7 @@ def list_changes(earlier: Study, study: Study) -> list[str]:
         before, after = earlier.replicates_of(method), planned.get(method.name)
         if after is not None and after < before:
             changes.append(f"method {method.name!r}: replicates were {before} and are {after}")
+    changes += _compare_until(earlier, study)
     truths = {truth.name: truth.content() for truth in earlier.grid.truth}
     changes += _compare("grid.truth", truths, {truth.name: truth.content() for truth in study.grid.truth})
     methods = {method.name: method.content() for method in earlier.method}
@@ -49,6 +50,23 @@ def list_tampering(study: Study, manifest: dict[str, Any], *, may_grow: bool = F
         elif noted[name].get("content") not in (None, key_of(claim.content())):
             changes.append(f"claim {name!r} is not what was claimed")
     return changes
+
+
+def _compare_until(earlier: Study, study: Study) -> list[str]:
+    """Say where the rule asks for fewer replicates, or other looks, than before."""
+    before, after = earlier.until, study.until
+    if after is None:  # all replicates are at least as many as any rule asks for
+        return []
+    if before is None:
+        asked = max(earlier.replicates_of(method) for method in earlier.method)
+        is_less = after.least < asked
+        return [f"until.least is {after.least} where {asked} replicates were asked for"] if is_less else []
+    old, new = before.model_dump(), after.model_dump()
+    return [
+        f"until.{key} was {old[key]!r} and is {new[key]!r}"
+        for key in old
+        if old[key] != new[key] and not (key == "mcse" and after.mcse < before.mcse)
+    ]
 
 
 def _compare(kind: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from mixtures.comparison.label_rules import LabelRule
 from mixtures.model.spec import Covariance, MixtureSpec
 from mixtures.study.claim import BADLY_WRONG, UNIFORMITY, Claim, StudyTable, one_of
 from mixtures.study.conditions import Condition, Grid, Truth, distinct, key_of
+from mixtures.study.until import Until
 
 
 class Method(BaseModel):
@@ -63,7 +64,9 @@ class Study(StudyTable):
     label_rule : LabelRule
         By which components are put in order where truths from a prior are ranked.
     replicates : int
-        Data sets for each condition; a method may ask for fewer or more.
+        Data sets for each condition, with `until` at most; a method may ask for fewer or more.
+    until : Until or None
+        The rule by which a condition may end before it has them all.
     grid : Grid
     method : list of Method
     claim : list of Claim
@@ -77,6 +80,7 @@ class Study(StudyTable):
     covariance: str = Covariance.FULL.value
     label_rule: str = LabelRule.ORDERING.value
     replicates: int = Field(ge=1)
+    until: Until | None = None
     grid: Grid
     method: list[Method] = Field(min_length=1)
     claim: list[Claim] = Field(default_factory=list)
@@ -118,7 +122,20 @@ class Study(StudyTable):
                 raise ValueError(f"grid.truth {truth.name!r} must have {self.components} components; got {k}")
         for claim in self.claim:
             self._check_names(claim)
+        self._check_until()
         return self
+
+    def _check_until(self) -> None:
+        if self.until is None:
+            return
+        most = max(self.replicates_of(method) for method in self.method)
+        if self.until.least >= most:
+            raise ValueError(
+                f"until.least must be below the replicates, of which there are {most} at most; "
+                f"got {self.until.least}"
+            )
+        for condition in self.conditions:
+            _check_truth("until", self.until.measure, condition)
 
     def _check_names(self, claim: Claim) -> None:
         methods = [method.name for method in self.method]
@@ -134,7 +151,7 @@ class Study(StudyTable):
         if claim.versus == claim.method:
             raise ValueError(f"claim {claim.id!r}: versus must be another method; got {claim.versus!r}")
         for condition in self.conditions_of(claim):
-            _check_truth(claim, condition)
+            _check_truth(f"claim {claim.id!r}", claim.measure, condition)
         if (claim.component or 1) > self.components:
             raise ValueError(
                 f"claim {claim.id!r}: component must be at most {self.components}; got {claim.component}"
@@ -208,13 +225,13 @@ class Study(StudyTable):
         return cls.from_toml(read_text(path), str(path))
 
 
-def _check_truth(claim: Claim, condition: Condition) -> None:
-    truth, where = condition.truth, f"claim {claim.id!r}: measure {claim.measure} needs"
-    if claim.measure == UNIFORMITY and truth.prior is None:
-        raise ValueError(f"{where} truths drawn from a prior; got {truth.name!r}")
-    if claim.measure == BADLY_WRONG and condition.expected_errors() is None:
+def _check_truth(where: str, measure: str, condition: Condition) -> None:
+    truth, needs = condition.truth, f"{where}: measure {measure} needs"
+    if measure == UNIFORMITY and truth.prior is None:
+        raise ValueError(f"{needs} truths drawn from a prior; got {truth.name!r}")
+    if measure == BADLY_WRONG and condition.expected_errors() is None:
         raise ValueError(
-            f"{where} univariate mixtures as truths, of different components with positive weights, "
+            f"{needs} univariate mixtures as truths, of different components with positive weights, "
             f"and of equal variances where they are tied; got {truth.name!r}"
         )
 

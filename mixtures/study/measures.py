@@ -47,7 +47,8 @@ class Account:
     Attributes
     ----------
     n_planned, n_attempted, n_estimates : int
-        Fits that the study file asks for; rows stored; those of them with an estimate.
+        Fits that the study file, or its rule `until` so far, asks for; rows stored; those of them with
+        an estimate.
     statuses : dict of str to int
         Fits by status.
     n_ambiguous : int
@@ -158,13 +159,15 @@ class DiagnosticSummary:
     largest: float
 
 
-def account_for(study: Study, condition: Condition, method: Method, rows: Tables) -> Account:
-    """Account for the fits of one method in one condition."""
+def account_for(
+    study: Study, condition: Condition, method: Method, rows: Tables, asked: int | None = None
+) -> Account:
+    """Account for the fits of one method in one condition, of which a rule asks for `asked` replicates."""
     fits = rows.fits[rows.fits["method"] == method.name]
     return Account(
         condition,
         method.name,
-        study.replicates_of(method),
+        study.replicates_of(method, asked),
         len(fits),
         int(fits["has_estimate"].sum()),
         dict(Counter(fits["status"])),
@@ -196,8 +199,7 @@ def measure_parameters(
     for method in study.method:
         own = _of_method(rows.parameters, method.name, with_intervals)
         spurious = _spurious_replicates(method, rows)
-        for place, cell in own.groupby(["parameter", "component", "axis"], sort=False):
-            parameter, component, axis = cast("tuple[str, int, int]", place)
+        for (parameter, component, axis), cell in parameters_of(own):
             statuses = fits.loc[method.name].loc[cell["replicate"]].to_numpy()
             is_constant = condition.truth.prior is None
             truth = float(cell["truth"].iloc[0]) if is_constant else None
@@ -206,13 +208,20 @@ def measure_parameters(
                 condition,
                 method.name,
                 parameter,
-                int(component),
-                int(axis),
+                component,
+                axis,
                 truth,
                 _measure_parameter(cell, truth),
                 _measure_parameter(converged, truth),
                 _measure_parameter(cell[~cell["replicate"].isin(spurious)], truth),
             )
+
+
+def parameters_of(own: pd.DataFrame) -> Iterator[tuple[tuple[str, int, int], pd.DataFrame]]:
+    """Yield the rows of one method by parameter, component and axis."""
+    for place, cell in own.groupby(["parameter", "component", "axis"], sort=False):
+        parameter, component, axis = cast("tuple[str, int, int]", place)
+        yield (parameter, int(component), int(axis)), cell
 
 
 def _of_method(parameters: pd.DataFrame, method: str, with_intervals: Collection[str]) -> pd.DataFrame:
@@ -232,15 +241,21 @@ def measure_fits(study: Study, condition: Condition, rows: Tables) -> Iterator[F
     """Measure every method, and the oracle, on one condition."""
     for method in study.method:
         own = rows.fits[rows.fits["method"] == method.name]
-        rates = {
-            "failure_rate": failure_rate(~own["has_estimate"].to_numpy(dtype=bool)),
-            "not_converged_rate": proportion(own["status"] != Status.CONVERGED),
-        }
-        measures, *parts = (_average(part, FIT_MEASURES) for part in _parts(method, own, rows))
-        yield FitSummary(condition, method.name, measures | rates, *parts)
+        _, *parts = _parts(method, own, rows)
+        yield FitSummary(
+            condition, method.name, average_fits(own), *(_average(part, FIT_MEASURES) for part in parts)
+        )
     first = study.method[0]
     own = rows.fits[rows.fits["method"] == first.name]
     yield FitSummary(condition, ORACLE, *map(_average_oracle, _parts(first, own, rows)))
+
+
+def average_fits(fits: pd.DataFrame) -> dict[str, Measure]:
+    """Measure fits of one method by name: those that are one number a fit, and the rates of failure."""
+    return _average(fits, FIT_MEASURES) | {
+        "failure_rate": failure_rate(~fits["has_estimate"].to_numpy(dtype=bool)),
+        "not_converged_rate": proportion(fits["status"] != Status.CONVERGED),
+    }
 
 
 def _parts(method: Method, fits: pd.DataFrame, rows: Tables) -> tuple[pd.DataFrame, ...]:

@@ -15,6 +15,7 @@ from mixtures.model.prior import Prior
 from mixtures.study.claim import INTERVAL_MEASURES, UNIFORMITY, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
+from mixtures.study.until import Until
 
 ENGINES: dict[str, Callable[..., Fitter]] = {"em": EM, "nuts": NUTS}
 
@@ -106,6 +107,15 @@ def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
                 f"got {method.name!r}, whose engine {method.engine!r} gives none "
                 "without the setting 'intervals'"
             )
+
+
+def check_until(until: Until, methods: Sequence[Method]) -> None:
+    """Raise a ValueError if the rule `until` is about intervals, and no method, as set, gives any."""
+    if until.measure in INTERVAL_MEASURES and not any(map(gives_intervals, methods)):
+        raise ValueError(
+            f"until: measure {until.measure} needs a method with intervals; got none "
+            "(EM gives them with the setting 'intervals')"
+        )
 
 
 def _value(key: str, entry: Any) -> Any:

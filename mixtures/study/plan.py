@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Self
@@ -57,21 +57,27 @@ class Plan:
     Attributes
     ----------
     study : Study
-    most : int or None
-        Replicates of each method at most.
+    most : mapping of str to int
+        Replicates of each method at most, by the key of the condition, where there are fewer.
     stored, paired : Ledger
         Fits and pairs that were stored before.
     """
 
     study: Study
-    most: int | None
+    most: Mapping[str, int]
     stored: Ledger
     paired: Ledger
 
     @classmethod
-    def of(cls, study: Study, store: Store, most: int | None = None) -> Self:
+    def of(cls, study: Study, store: Store, most: Mapping[str, int] | None = None) -> Self:
         """Plan what a store has not yet of a study."""
-        return cls(study, most, store.done(), store.has_pair())
+        return cls(study, most or {}, store.done(), store.has_pair())
+
+    def grown(self, most: Mapping[str, int]) -> Self:
+        """Plan more replicates, once all of these are stored."""
+        for condition, method in self._places():
+            self.stored.add((condition.key, method.key), np.arange(self._n_planned(condition, method)))
+        return replace(self, most=most)
 
     @property
     def n_fits(self) -> int:
@@ -114,8 +120,10 @@ class Plan:
 
     def _has_fit(self, condition: Condition, method: Method) -> Flags:
         """Whether the fit of each planned replicate is stored."""
-        planned = np.arange(self.study.replicates_of(method, self.most))
-        return self.stored.has((condition.key, method.key), planned)
+        return self.stored.has((condition.key, method.key), np.arange(self._n_planned(condition, method)))
+
+    def _n_planned(self, condition: Condition, method: Method) -> int:
+        return self.study.replicates_of(method, self.most.get(condition.key))
 
 
 def _batches(jobs: Iterable[Job], seconds: dict[str, float], size: float) -> Iterator[tuple[Job, ...]]:

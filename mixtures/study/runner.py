@@ -15,7 +15,7 @@ from mixtures.model.arrays import as_count
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.study.design import Study, read_text
 from mixtures.study.executors import Pool, pool_of
-from mixtures.study.methods import build, check_claim
+from mixtures.study.methods import build, check_claim, check_until
 from mixtures.study.outcomes import STOPS, Failed, Lost
 from mixtures.study.plan import Job, Plan, Task
 from mixtures.study.replicate import (
@@ -31,6 +31,7 @@ from mixtures.study.replicate import (
 )
 from mixtures.study.rescue import Queue
 from mixtures.study.rows import Rows
+from mixtures.study.stopping import Stop, look
 from mixtures.study.store import Part, Store
 
 _PREPARING = threading.Lock()  # engines share what they compile
@@ -44,7 +45,7 @@ class Progress:
     Attributes
     ----------
     n_done, n_total : int
-        Fits stored in this run, and fits that were missing when it began.
+        Fits stored in this run, and fits that it is known to need; with `until` more may follow.
     n_stored : int
         Fits that were stored before.
     statuses : Counter
@@ -107,17 +108,18 @@ def run(
     n_workers = as_count("n_workers", _most_at_once(executor) if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
     store = Store.prepare(folder, text)
-    plan = Plan.of(parsed, store, most)
     statuses: Counter[str] = Counter()
-    n_total, n_stored = plan.n_fits, len(plan.stored)
     report = on_progress or _ignore
-    report(Progress(0, n_total, n_stored, Counter()))
     with closing(pool_of(n_workers, executor)) as pool:
-        for part in _do(plan.tasks(n_workers), pool):
-            store.write(part)
-            for (_, _, status), n in part.statuses.items():
-                statuses[status] += n
-            report(Progress(statuses.total(), n_total, n_stored, Counter(statuses)))
+        for plan in _plans(parsed, store, most):
+            n_before = statuses.total()
+            n_total, n_stored = n_before + plan.n_fits, len(plan.stored) - n_before
+            report(Progress(n_before, n_total, n_stored, Counter(statuses)))
+            for part in _do(plan.tasks(n_workers), pool):
+                store.write(part)
+                for (_, _, status), n in part.statuses.items():
+                    statuses[status] += n
+                report(Progress(statuses.total(), n_total, n_stored, Counter(statuses)))
     return store
 
 
@@ -126,10 +128,30 @@ def _most_at_once(executor: Executor | None) -> int | None:
     return getattr(executor, "_max_workers", None) or os.cpu_count()
 
 
+def _plans(study: Study, store: Store, most: int | None) -> Iterator[Plan]:
+    """Yield what is to be done: all at once or, by the rule `until`, as far as each condition's next look."""
+    keys = [condition.key for condition in study.conditions]
+    if study.until is None:
+        yield Plan.of(study, store, {} if most is None else dict.fromkeys(keys, most))
+        return
+    stops: list[Stop] = []
+    asked: dict[str, int] = {}
+    plan: Plan | None = None
+    while True:
+        stops = list(look(study, store, most, stops))
+        before, asked = asked, {stop.condition.key: stop.n_asked for stop in stops}
+        if asked == before:  # every condition is over, or what is missing could not be stored
+            return
+        plan = plan.grown(asked) if plan else Plan.of(study, store, asked)
+        yield plan
+
+
 def _check(study: Study) -> None:
     """Raise, before anything is written, where a setting is wrong or a method cannot do what it is for."""
     for claim in study.claim:
         check_claim(claim, study.method)
+    if study.until is not None:
+        check_until(study.until, study.method)
     for method in study.method:
         engine = build(method)
         for condition in study.conditions:

@@ -26,6 +26,7 @@ from mixtures.study.measures import (
     summarise_diagnostics,
 )
 from mixtures.study.shares import mark_badly_wrong
+from mixtures.study.stopping import Stop, stop_of
 from mixtures.study.store import Store
 from mixtures.study.tables import Tables, methods_with_intervals
 from mixtures.study.uniformity import (
@@ -74,6 +75,7 @@ class Summary:
     rank_accounts: list[RankAccount]
     ranks: list[RankSummary]
     diagnostics: list[DiagnosticSummary]
+    stops: list[Stop]
 
 
 def summarise(store: Store) -> Summary:
@@ -87,11 +89,15 @@ def summarise(store: Store) -> Summary:
     study, manifest = store.study(), store.manifest()
     tables = Tables.of(store, study)
     with_intervals = methods_with_intervals(study)
-    summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [])
+    summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [], [])
     ranks: list[RankSummary] = []
     for condition in study.conditions:
         rows = mark_badly_wrong(condition, tables.within(condition))
-        summary.accounts.extend(account_for(study, condition, method, rows) for method in study.method)
+        asked = None
+        if study.until is not None:
+            summary.stops.append(stop_of(study, condition, rows))
+            asked = summary.stops[-1].n_asked
+        summary.accounts.extend(account_for(study, condition, method, rows, asked) for method in study.method)
         summary.parameters.extend(measure_parameters(study, condition, rows, with_intervals))
         summary.fits.extend(measure_fits(study, condition, rows))
         summary.pairs.extend(measure_pairs(study, condition, rows, with_intervals))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +13,7 @@ from mixtures.study.design import Study
 from mixtures.study.ledger import Ledger
 from mixtures.study.methods import gives_intervals
 from mixtures.study.replicate import ORACLE
+from mixtures.study.rows import TABLES, table
 from mixtures.study.store import Store
 
 if TYPE_CHECKING:
@@ -31,10 +32,18 @@ class Tables:
     diagnostics: pd.DataFrame
 
     @classmethod
-    def of(cls, store: Store, study: Study) -> Self:
-        """Read the rows of a study's conditions and methods, and name the methods."""
+    def of(cls, store: Store, study: Study, kinds: Collection[str] = tuple(TABLES)) -> Self:
+        """Read the rows of a study's conditions and methods, and name the methods.
+
+        Tables that are not among `kinds` are left empty.
+        """
         done = store.done()
-        frames = {field.name: _read(store, study, field.name, done) for field in fields(cls)}
+        frames = {
+            field.name: _read(store, study, field.name, done)
+            if field.name in kinds
+            else table(TABLES[field.name], []).to_pandas()
+            for field in fields(cls)
+        }
         frames["fits"]["soft_coverage"] = _with_misses(frames["fits"], study)
         return cls(**frames)
 

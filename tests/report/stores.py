@@ -18,6 +18,7 @@ title = "Two normals & <b>one</b> report"
 aims = "To see what a report says."
 seed = 5
 replicates = 8
+until = { measure = "bias", parameter = "means", mcse = 0.001, least = 3, batch = 3 }
 components = 2
 
 [grid]

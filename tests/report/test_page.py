@@ -73,6 +73,17 @@ def test_the_accounting_counts_every_fit(store, page):
     assert "stopped <early>" in page.text
 
 
+def test_replicates_by_a_rule_are_reported_with_the_error_reached(store, page):
+    assert (
+        "The number of replicates was chosen by a rule: a condition ends once the Monte Carlo error of bias "
+        "of means is at most 0.001 for every method, looked at after 3 replicates and then every 3"
+    ) in page.text
+    for stop in summarise(store).stops:
+        for method, cap in (("EM", "8"), ("NUTS", "4")):
+            error = numbers.number(stop.errors[method])
+            assert [method, cap, cap, error, "all replicates made"] in page.rows
+
+
 def spurious_fit(replicate, method, rng):
     """A noisy fit; of the first two replicates it met a spurious maximum."""
     return replace(

@@ -178,6 +178,41 @@ TABLES = {
         {"method": [{"name": "A", "engine": "em"}, {"name": "B", "engine": "em"}]},
         "methods must differ in engine or settings; got the same twice",
     ),
+    "a rule on a measure it cannot use": (
+        {"until": {"measure": "seconds", "mcse": 0.1}},
+        "until: measure must be one of bias, empirical_se, mse, rmse, coverage, bias_eliminated_coverage, ",
+    ),
+    "a rule on two methods": (
+        {"until": {"measure": "relative_precision", "mcse": 0.1}},
+        "until: measure must be one of bias, empirical_se",
+    ),
+    "a rule on a parameter that there is not": (
+        {"until": {"measure": "bias", "mcse": 0.1, "parameter": "sds"}},
+        "until: parameter must be one of weights, means, variances; got 'sds'",
+    ),
+    "a rule on a parameter of a measure that has none": (
+        {"until": {"measure": "brier", "mcse": 0.1, "parameter": "means"}},
+        "until: parameter must not be given for the measure brier",
+    ),
+    "a rule that is never met": (
+        {"until": {"measure": "bias", "mcse": 0.0}},
+        "until.mcse: Input should be greater than 0; got 0.0",
+    ),
+    "a rule with an unknown key": (
+        {"until": {"measure": "bias", "mcse": 0.1, "minimum": 3}},
+        "until.minimum: the key must be one of measure, parameter, mcse, least, batch; got 'minimum'",
+    ),
+    "a rule that never looks": (
+        {"until": {"measure": "bias", "mcse": 0.1}},
+        "until.least must be below the replicates, of which there are 4 at most; got 500",
+    ),
+    "a rule on what is not known of the truths": (
+        {
+            "until": {"measure": "badly_wrong", "mcse": 0.1, "least": 2},
+            "grid": grid({"name": "p", "prior": PRIOR["prior"]}),
+        },
+        "until: measure badly_wrong needs univariate mixtures as truths, of different components",
+    ),
     "a date as a setting": (
         {"method": [{"name": "A", "engine": "em", "n_starts": dt.date(2020, 1, 1)}]},
         "method[1]: n_starts must be numbers, text, true or false, in lists or tables; got datetime.date",

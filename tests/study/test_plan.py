@@ -19,7 +19,8 @@ def plan_of(study, stored=(), paired=(), most=None):
     for ledger, entries in zip(ledgers, (stored, paired), strict=True):
         for condition, replicates, methods in entries:
             ledger.add((condition, *methods), np.array(replicates))
-    return Plan(study, most, *ledgers)
+    limits = {} if most is None else {condition.key: most for condition in study.conditions}
+    return Plan(study, limits, *ledgers)
 
 
 def jobs_of(plan):
