@@ -11,7 +11,9 @@ depend on how many chains run at once.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -32,6 +34,7 @@ from mixtures.model.spec import MixtureSpec
 type Start = Callable[[np.random.Generator], NormalMixture]
 
 _N_SEARCHES = 5  # for modes, times k - 1: other modes, where chains would stay, are found more often
+_SECONDS_OF_A_TURN = 0.25  # of waiting for the sampler
 _PARAMETERS = ("weights", "means", "sds")
 _compiled: dict[tuple[int, type, bool], Any] = {}
 _compiling = threading.Lock()
@@ -250,7 +253,7 @@ def _guarded(launch: Callable[[], Any], time_limit: float | None) -> Any:
     sampler: Any = None
     try:
         sampler = launch()
-        return sampler.wait(timeout=time_limit)
+        return _wait(sampler, time_limit)
     except TimeoutError:
         sampler.cancel()
         message = f"sampling must end within {time_limit:g} seconds; it was stopped"
@@ -262,6 +265,18 @@ def _guarded(launch: Callable[[], Any], time_limit: float | None) -> Any:
         if sampler is not None:
             sampler.cancel()
         raise
+
+
+def _wait(sampler: Any, time_limit: float | None) -> Any:
+    """Wait for the sampler in turns, between which an exception that another thread sent can come."""
+    ends = math.inf if time_limit is None else time.monotonic() + time_limit
+    while True:
+        left = ends - time.monotonic()
+        try:
+            return sampler.wait(timeout=max(min(left, _SECONDS_OF_A_TURN), 0.0))
+        except TimeoutError:
+            if left <= _SECONDS_OF_A_TURN:
+                raise
 
 
 def _extract(trace: Any, settings: SamplerSettings) -> Sample:

@@ -20,7 +20,27 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="Results folder.  [default: results/NAME]")
 @click.option("--replicates", type=COUNT, help="Run this many replicates of each method at most.")
 @click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
-def run_study(study: Path, out: Path | None, replicates: int | None, workers: int | None) -> int:
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop a fit that takes longer.  [default: none]",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MB",
+    help="End a worker that holds more.  [default: none]",
+)
+def run_study(
+    study: Path,
+    out: Path | None,
+    *,
+    replicates: int | None,
+    workers: int | None,
+    time_limit: float | None,
+    memory_limit: float | None,
+) -> int:
     """Run a STUDY file, or what is missing of it, and write its report.
 
     Exits with 1 if a claim is refuted or a fit ends without an estimate.
@@ -33,12 +53,26 @@ def run_study(study: Path, out: Path | None, replicates: int | None, workers: in
     from mixtures.study.summary import summarise
 
     folder = out or Path("results") / Study.read(study).name
-    options = {"--out": folder, "--replicates": replicates, "--workers": workers}
+    options = {
+        "--out": folder,
+        "--replicates": replicates,
+        "--workers": workers,
+        "--time-limit": time_limit,
+        "--memory-limit": memory_limit,
+    }
     given = [(name, value) for name, value in options.items() if value is not None]
     again = as_typed("run", study, *itertools.chain.from_iterable(given))
     try:
         with follow() as on_progress:
-            store = run(study, folder, replicates=replicates, n_workers=workers, on_progress=on_progress)
+            store = run(
+                study,
+                folder,
+                replicates=replicates,
+                n_workers=workers,
+                time_limit=time_limit,
+                memory_limit=memory_limit,
+                on_progress=on_progress,
+            )
     except KeyboardInterrupt:
         click.echo(f"interrupted; what was done is kept in {folder}. To go on: {again}", err=True)
         return INTERRUPTED

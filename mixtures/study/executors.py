@@ -23,6 +23,8 @@ class Pool(Protocol):
         Number of tasks under way at a time.
     n_tries : int
         How often a single fit is begun at most, if its workers die.
+    ends_workers : bool
+        Whether a worker may end itself, because another takes its place.
     """
 
     @property
@@ -31,6 +33,9 @@ class Pool(Protocol):
     @property
     def n_tries(self) -> int: ...  # noqa: D102
 
+    @property
+    def ends_workers(self) -> bool: ...  # noqa: D102
+
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
         """Do tasks, and yield how each ended as it does; see `Workers.run`."""
 
@@ -38,11 +43,20 @@ class Pool(Protocol):
         """Stop."""
 
 
-def pool_of(n_workers: int, executor: Executor | None = None) -> Pool:
-    """Return those who do the work: an executor, if given, worker processes, or for one, this process."""
+def pool_of(n_workers: int, executor: Executor | None = None, megabytes: float | None = None) -> Pool:
+    """Return those who do the work: an executor, if given, worker processes, or for one, this process.
+
+    Raises
+    ------
+    ValueError
+        If memory is limited that is not that of worker processes.
+    """
+    if megabytes is not None and (executor is not None or n_workers == 1):
+        where = "an executor has limits of its own" if executor is not None else "one worker is this process"
+        raise ValueError(f"memory_limit must be left out where {where}; got {megabytes:g}")
     if executor is not None:
         return Borrowed(executor, n_workers)
-    return ThisProcess() if n_workers == 1 else Workers(n_workers)
+    return ThisProcess() if n_workers == 1 else Workers(n_workers, megabytes)
 
 
 class ThisProcess:
@@ -50,6 +64,7 @@ class ThisProcess:
 
     n_workers = 1
     n_tries = 1
+    ends_workers = False
 
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
         """Do tasks; see `Workers.run`."""
@@ -79,6 +94,7 @@ class Borrowed:
         self, executor: Executor, n_workers: int, lost: tuple[type[BaseException], ...] = ()
     ) -> None:
         self.n_workers = n_workers
+        self.ends_workers = bool(lost)
         self._executor, self._lost = executor, lost
         self._pending: dict[Future[Any], Any] = {}
 

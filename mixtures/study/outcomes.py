@@ -26,9 +26,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What comes back for a task whose worker died of it."""
+    """What comes back for a task whose worker died of it, or ended itself as the time was up."""
 
     message: str
+    is_timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

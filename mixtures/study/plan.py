@@ -13,6 +13,7 @@ import numpy as np
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study
 from mixtures.study.ledger import Flags, Ledger
+from mixtures.study.limits import TimeLimit
 from mixtures.study.methods import expected_seconds
 from mixtures.study.store import Store
 
@@ -43,6 +44,7 @@ class Task:
     methods: tuple[Method, ...]
     jobs: tuple[Job, ...]
     n_losses: int = 0
+    time_limit: TimeLimit | None = None
 
     def halves(self) -> tuple[Task, Task]:
         """Cut a task of several replicates in two."""

@@ -22,6 +22,7 @@ from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 from mixtures.study.claim import PARAMETERS
 from mixtures.study.conditions import Condition
+from mixtures.study.limits import TimeLimit, TimeUpError, within
 from mixtures.study.outcomes import STOPS, Failed, message_of
 from mixtures.study.rows import (
     DiagnosticRow,
@@ -94,19 +95,30 @@ def generate(seed: int, condition: Condition, index: int) -> Replicate:
     return Replicate(seed, condition, index, truth, dataset, Oracle.of(truth, dataset))
 
 
-def attempt(engine: Fitter | Unready, key: str, replicate: Replicate, seed: int) -> Attempt:
-    """Fit one method; whatever it raises becomes a fit with status `error`."""
+def attempt(
+    engine: Fitter | Unready, key: str, replicate: Replicate, seed: int, limit: TimeLimit | None = None
+) -> Attempt:
+    """Fit one method; whatever it raises makes its status `error`, and too long a time `timeout`."""
     spec, x = replicate.condition.spec, replicate.dataset.x
     if isinstance(engine, Unready):
         return _failed(engine.name, spec, engine.error, 0.0)
     rng = stream(seed, replicate.condition.key, replicate.index, key)
     began = time.perf_counter()
     try:
-        return Attempt(engine.fit(spec, x, rng), time.perf_counter() - began)
+        fit = within(limit, lambda: engine.fit(spec, x, rng))
+        return Attempt(fit, time.perf_counter() - began)
     except STOPS:
         raise
+    except TimeUpError:
+        fit = Fit(engine.name, spec, Status.TIMEOUT, message=say_time_is_up(limit))
+        return Attempt(fit, time.perf_counter() - began)
     except BaseException as error:  # noqa: BLE001  failure is data: any exception, or panic, is a row
         return _failed(engine.name, spec, error, time.perf_counter() - began)
+
+
+def say_time_is_up(limit: TimeLimit | None) -> str:
+    """Say that a fit took longer than it may."""
+    return "" if limit is None else f"the fit must end within {limit.seconds:g} seconds; it was stopped"
 
 
 def _failed(method: str, spec: MixtureSpec, error: BaseException, seconds: float) -> Attempt:
@@ -115,7 +127,15 @@ def _failed(method: str, spec: MixtureSpec, error: BaseException, seconds: float
 
 
 def record_failure(
-    rows: Rows, key: str, condition: Condition, index: int, *, status: Status, failed: Failed, data_hash: str
+    rows: Rows,
+    key: str,
+    condition: Condition,
+    index: int,
+    *,
+    status: Status,
+    failed: Failed,
+    seconds: float = math.nan,
+    data_hash: str = "",
 ) -> None:
     """Add the row of a fit that was never done, for want of data or of a worker that outlives it."""
     rows.fits.append(
@@ -128,7 +148,7 @@ def record_failure(
             message=failed.message,
             warnings="",
             error_type=failed.error_type,
-            seconds=math.nan,
+            seconds=seconds,
             data_hash=data_hash,
         )
     )

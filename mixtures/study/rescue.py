@@ -49,7 +49,7 @@ class Queue:
         elif job.fits and (len(job.fits) > 1 or job.pairs):
             self._splits[_place(task)] = _Split(task, set(job.fits), set())
             self._pieces.extendleft(reversed([_piece(task, fits=(name,)) for name in job.fits]))
-        elif job.fits and isinstance(failure, Lost) and task.n_losses + 1 < self._n_tries:
+        elif job.fits and _may_end_otherwise(failure) and task.n_losses + 1 < self._n_tries:
             self._pieces.appendleft(replace(task, n_losses=task.n_losses + 1))
         else:
             self._note(task, is_lost=True)
@@ -73,6 +73,10 @@ class Queue:
             del self._splits[_place(task)]
             pairs = [pair for pair in split.task.jobs[0].pairs if split.lost.isdisjoint(pair)]
             self._pieces.extendleft(reversed([_piece(split.task, pairs=(pair,)) for pair in pairs]))
+
+
+def _may_end_otherwise(failure: Failed | Lost) -> bool:
+    return isinstance(failure, Lost) and not failure.is_timeout
 
 
 def _place(task: Task) -> tuple[str, int]:

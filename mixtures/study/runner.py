@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mixtures.model.arrays import as_count
+from mixtures.model.arrays import as_count, as_number
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.study.design import Study, read_text
 from mixtures.study.executors import Pool, pool_of
+from mixtures.study.limits import TimeLimit
 from mixtures.study.methods import build, check_claim, check_until
 from mixtures.study.outcomes import STOPS, Failed, Lost
 from mixtures.study.plan import Job, Plan, Task
@@ -28,6 +30,7 @@ from mixtures.study.replicate import (
     record_failure,
     record_oracle,
     record_pair,
+    say_time_is_up,
 )
 from mixtures.study.rescue import Queue
 from mixtures.study.rows import Rows
@@ -65,6 +68,8 @@ def run(
     replicates: int | None = None,
     n_workers: int | None = None,
     executor: Executor | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Store:
     """Run a study, or what is missing of it.
@@ -82,6 +87,10 @@ def run(
         Of an executor that is given, the number of tasks that it can do at a time.
     executor : concurrent.futures.Executor, optional
         Who does the work, in place of processes of the run's own; it is not shut down.
+    time_limit : float, optional
+        Seconds that each fit may take; one that takes longer is stopped and has the status `timeout`.
+    memory_limit : float, optional
+        Megabytes that each worker may hold; one that holds more is ended, as if it had died.
     on_progress : callable, optional
         Called with a `Progress` at the beginning and whenever results were stored.
 
@@ -107,15 +116,17 @@ def run(
         raise error if isinstance(study, Study) else ValueError(f"{study}: {error}") from None
     n_workers = as_count("n_workers", _most_at_once(executor) if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
+    pool = pool_of(n_workers, executor, _as_limit("memory_limit", memory_limit))
+    time_limit = _as_limit("time_limit", time_limit)
     store = Store.prepare(folder, text)
     statuses: Counter[str] = Counter()
     report = on_progress or _ignore
-    with closing(pool_of(n_workers, executor)) as pool:
+    with closing(pool):
         for plan in _plans(parsed, store, most):
             n_before = statuses.total()
             n_total, n_stored = n_before + plan.n_fits, len(plan.stored) - n_before
             report(Progress(n_before, n_total, n_stored, Counter(statuses)))
-            for part in _do(plan.tasks(n_workers), pool):
+            for part in _do(plan.tasks(n_workers), pool, time_limit):
                 store.write(part)
                 for (_, _, status), n in part.statuses.items():
                     statuses[status] += n
@@ -126,6 +137,12 @@ def run(
 def _most_at_once(executor: Executor | None) -> int | None:
     """Number of tasks to do at a time, which the executors of the standard library know."""
     return getattr(executor, "_max_workers", None) or os.cpu_count()
+
+
+def _as_limit(name: str, value: float | None) -> float | None:
+    if value is not None and not 0 < as_number(name, value) < math.inf:
+        raise ValueError(f"{name} must be a positive number or None; got {value}")
+    return value
 
 
 def _plans(study: Study, store: Store, most: int | None) -> Iterator[Plan]:
@@ -161,9 +178,10 @@ def _check(study: Study) -> None:
                 raise ValueError(f"method {method.name!r}, {condition.name}: {error}") from None
 
 
-def _do(tasks: Iterator[Task], pool: Pool) -> Iterator[Part]:
-    """Do tasks; those that fail as a whole are done again in pieces."""
-    queue = Queue(tasks, pool.n_tries)
+def _do(tasks: Iterator[Task], pool: Pool, seconds: float | None) -> Iterator[Part]:
+    """Do tasks, each fit in so many seconds; those that fail as a whole are done again in pieces."""
+    limit = None if seconds is None else TimeLimit(seconds, pool.ends_workers)
+    queue = Queue((replace(task, time_limit=limit) for task in tasks), pool.n_tries)
     for outcome in pool.run(queue.take, work):
         task, result = outcome.task, outcome.result
         if isinstance(result, Part):
@@ -187,7 +205,8 @@ def work(task: Task) -> Part:
             _record_failures(rows, task, job, Failed.of(error))
             continue
         attempts: dict[str, Attempt] = {
-            name: attempt(engines[name], keys[name], replicate, task.seed) for name in job.needed
+            name: attempt(engines[name], keys[name], replicate, task.seed, task.time_limit)
+            for name in job.needed
         }
         for name in job.fits:
             record(rows, keys[name], replicate, attempts[name])
@@ -224,7 +243,7 @@ def _given_up(task: Task, failure: Failed | Lost) -> Part:
 
 
 def _record_failures(rows: Rows, task: Task, job: Job, failure: Failed | Lost, data_hash: str = "") -> None:
-    is_lost = isinstance(failure, Lost)
+    status, failed, seconds = _say(task, failure)
     for method in task.methods:
         if method.name in job.fits:
             record_failure(
@@ -232,10 +251,21 @@ def _record_failures(rows: Rows, task: Task, job: Job, failure: Failed | Lost, d
                 method.key,
                 task.condition,
                 job.replicate,
-                status=Status.WORKER_LOST if is_lost else Status.ERROR,
-                failed=Failed("", failure.message) if isinstance(failure, Lost) else failure,
+                status=status,
+                failed=failed,
+                seconds=seconds,
                 data_hash=data_hash,
             )
+
+
+def _say(task: Task, failure: Failed | Lost) -> tuple[Status, Failed, float]:
+    """Return the status, message and seconds of a fit that was not done."""
+    if isinstance(failure, Failed):
+        return Status.ERROR, failure, math.nan
+    limit = task.time_limit
+    if failure.is_timeout and limit is not None:
+        return Status.TIMEOUT, Failed("", say_time_is_up(limit)), limit.seconds + limit.grace
+    return Status.WORKER_LOST, Failed("", failure.message), math.nan
 
 
 def _hash_of(task: Task, job: Job) -> str:

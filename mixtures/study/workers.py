@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Final
 
+from mixtures.study.limits import MEMORY_EXIT, TIME_EXIT, limit_memory
 from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, ready
 
 #: One thread each for linear algebra inside a worker: the workers already fill the cores. A worker does
@@ -29,6 +30,7 @@ _FEEDER_SECONDS = 1.0  # it needs milliseconds
 _TASKS_OF_A_WORKER = 2  # one under way, and one at hand
 _MOST_FAILED_STARTS = 3  # in a row
 _STARTING: Final = object()
+_EXIT = re.compile(r"exit codes of the workers are \{(\w+)\((-?\d+)\)")
 
 
 @dataclass(slots=True, eq=False)
@@ -62,12 +64,16 @@ class Workers:
     ----------
     n_workers : int
         Number of processes.
+    megabytes : float, optional
+        Memory of each: a process that holds more ends itself.
     """
 
     n_tries = 3
+    ends_workers = True
 
-    def __init__(self, n_workers: int) -> None:
+    def __init__(self, n_workers: int, megabytes: float | None = None) -> None:
         self.n_workers = n_workers
+        self._megabytes = megabytes
         self._workers: list[_Worker] = []
         self._n_failed_starts = 0
         self._ended: SimpleQueue[tuple[_Worker, Future[Any]]] = SimpleQueue()
@@ -111,7 +117,11 @@ class Workers:
 
         with _ignoring_interrupts():  # half a pool leaks semaphores
             worker.executor = ProcessPoolExecutor(
-                1, timeout=_IDLE_SECONDS, initializer=_start_worker, env=_WORKER_ENVIRONMENT
+                1,
+                timeout=_IDLE_SECONDS,
+                initializer=_start_worker,
+                initargs=(self._megabytes,),
+                env=_WORKER_ENVIRONMENT,
             )
         self._submit(worker, _STARTING, ready, work)
 
@@ -173,7 +183,8 @@ class Workers:
         for future, task in ended:
             yield Outcome(task, *future.result())
         if len(tasks) == 1:
-            yield Outcome(tasks[0], Lost(f"the worker died: {_exit_of(error)}"), math.nan)
+            lost = Lost(f"the worker died: {self._reason(error)}", _exit_code(error) == TIME_EXIT)
+            yield Outcome(tasks[0], lost, math.nan)
         else:
             worker.suspects.extend(tasks)
 
@@ -182,30 +193,29 @@ class Workers:
         if self._n_failed_starts == _MOST_FAILED_STARTS:
             raise WorkersFailedError(
                 "workers must be able to start; "
-                f"{_MOST_FAILED_STARTS} in a row could not, the last one for: {_words_of(error)}. "
+                f"{_MOST_FAILED_STARTS} in a row could not, the last one for: {self._reason(error)}. "
                 "To see more, run in one process (--workers 1, n_workers=1)"
             )
+
+    def _reason(self, error: BaseException) -> str:
+        """Say what a process died of: by its last words, or by how it ended, which loky writes."""
+        if error.__cause__ is not None:
+            return str(error.__cause__).strip().strip('"').rstrip().splitlines()[-1]
+        if _exit_code(error) == MEMORY_EXIT:
+            return f"its memory was beyond the limit of {self._megabytes:g} MB"
+        found = _EXIT.search(str(error))
+        if found is None:
+            return str(error).splitlines()[0]
+        return f"exit code {found[2]}" if found[1] == "EXIT" else f"{found[1]} ({found[2]})"
 
 
 def _has_result(future: Future[Any]) -> bool:
     return future.done() and future.exception() is None
 
 
-def _exit_of(error: BaseException) -> str:
-    """Say how a process ended, which loky writes in its message."""
-    found = re.search(r"exit codes of the workers are \{(\w+)\((-?\d+)\)", str(error))
-    if found is None:
-        return _words_of(error)
-    name, code = found.groups()
-    return f"exit code {code}" if name == "EXIT" else f"{name} ({code})"
-
-
-def _words_of(error: BaseException) -> str:
-    """Return the last words of a process, or else how it ended."""
-    if error.__cause__ is None:
-        exit_code = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-        return str(error).splitlines()[0] if exit_code is None else exit_code[1]
-    return str(error.__cause__).strip().strip('"').rstrip().splitlines()[-1]
+def _exit_code(error: BaseException) -> int | None:
+    found = _EXIT.search(str(error))
+    return None if found is None else int(found[2])
 
 
 def _stop(executor: Any, *, kill: bool) -> None:
@@ -234,7 +244,9 @@ def _ignoring_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def _start_worker() -> None:
+def _start_worker(megabytes: float | None) -> None:
     """Leave Ctrl-C to the coordinator, which stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_WORKER_ENVIRONMENT)
+    if megabytes is not None:
+        limit_memory(megabytes)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from mixtures.model.fit import Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.prior import Dirichlet, HalfNormal, LogNormal, Normal, Prior
 from mixtures.model.spec import MixtureSpec
+from mixtures.study.limits import TimeLimit, TimeUpError, within
 
 
 class TestSettings:
@@ -327,6 +329,13 @@ class TestFailures:
         assert fit.status == Status.TIMEOUT
         assert fit.message == "sampling must end within 0.3 seconds; it was stopped"
         assert fit.estimate is None
+
+    def test_a_time_limit_of_somebody_elses_is_kept(self, spec, x):
+        """An exception that is sent to the thread comes while it waits for the sampler."""
+        engine, began = NUTS(n_draws=1_000_000, target_ess=None), time.monotonic()
+        with pytest.raises(TimeUpError):
+            within(TimeLimit(0.3), lambda: engine.fit(spec, x, rng=1))
+        assert time.monotonic() - began < 10
 
     def test_a_sampler_that_cannot_start_is_an_error_in_the_result(self, spec, x, monkeypatch):
         nowhere = NormalMixture.unchecked(*(np.full(shape, np.nan) for shape in ((2,), (2, 1), (2, 1, 1))))

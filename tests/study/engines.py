@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,6 +175,34 @@ class Greedy(Halves):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Endless(Halves):
+    """Never end on data whose mean exceeds `above`: in Python, or, if `deaf`, where no exception gets in."""
+
+    above: float = -np.inf
+    deaf: bool = False
+
+    def fit(self, spec, x, rng):
+        while np.mean(x) > self.above:
+            time.sleep(60 if self.deaf else 0.001)
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Hoarding(Halves):
+    """Take `megabytes` of memory for a while on data whose mean exceeds `above`."""
+
+    above: float = -np.inf
+    megabytes: int = 1000
+
+    def fit(self, spec, x, rng):
+        if np.mean(x) > self.above:
+            hoard = np.ones(self.megabytes * 125_000)
+            time.sleep(10)
+            del hoard
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Garbled(Halves):
     """Warn in what is no text on data whose mean exceeds `above`, which no file can hold."""
 
@@ -276,6 +305,8 @@ FAKES = {
     "panicking": Panicking,
     "greedy": Greedy,
     "garbled": Garbled,
+    "endless": Endless,
+    "hoarding": Hoarding,
     "quick_em": QuickEM,
     "conjugate": Conjugate,
     "swapped": SwappedWeights,
