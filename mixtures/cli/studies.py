@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="Results folder.  [default: results/NAME]")
 @click.option("--replicates", type=COUNT, help="Run this many replicates of each method at most.")
 @click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
+@click.option("--log-json", "as_json", is_flag=True, help="Tell progress as one JSON object a line.")
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
@@ -40,6 +42,7 @@ def run_study(
     workers: int | None,
     time_limit: float | None,
     memory_limit: float | None,
+    as_json: bool,
 ) -> int:
     """Run a STUDY file, or what is missing of it, and write its report.
 
@@ -61,9 +64,11 @@ def run_study(
         "--memory-limit": memory_limit,
     }
     given = [(name, value) for name, value in options.items() if value is not None]
-    again = as_typed("run", study, *itertools.chain.from_iterable(given))
+    again = as_typed(
+        "run", study, *itertools.chain.from_iterable(given), *(["--log-json"] if as_json else [])
+    )
     try:
-        with follow() as on_progress:
+        with follow(as_json=as_json) as on_progress:
             store = run(
                 study,
                 folder,
@@ -74,23 +79,29 @@ def run_study(
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
-        click.echo(f"interrupted; what was done is kept in {folder}. To go on: {again}", err=True)
+        _say_stop(f"interrupted; what was done is kept in {folder}. To go on: {again}", as_json=as_json)
         return INTERRUPTED
     except OSError as error:
-        click.echo(
-            f"error: {folder}: {error.strerror or error}; what was done is kept. To go on: {again}", err=True
-        )
+        why = f"error: {folder}: {error.strerror or error}"
+        _say_stop(f"{why}; what was done is kept. To go on: {again}", as_json=as_json)
         return BAD_INPUT
     except WorkersFailedError as error:
-        click.echo(f"error: {error}; what was done is kept in {folder}. To go on: {again}", err=True)
+        _say_stop(f"error: {error}; what was done is kept in {folder}. To go on: {again}", as_json=as_json)
         return BAD_INPUT
     summary = summarise(store)
     report = write_study_report(store)
     _say_claims(summary)
+    n_failed = sum(account.n_attempted - account.n_estimates for account in summary.accounts)
+    if n_failed:
+        noun = "fit has" if n_failed == 1 else "fits have"
+        click.echo(f"{n_failed} {noun} no estimate: {as_typed('failures', folder)}")
     click.echo(f"report: {report}")
     is_refuted = any(claim.verdict == "refuted" for claim in summary.claims)
-    has_failed = any(account.n_estimates < account.n_attempted for account in summary.accounts)
-    return FAILED if is_refuted or has_failed else DONE
+    return FAILED if is_refuted or n_failed else DONE
+
+
+def _say_stop(message: str, *, as_json: bool) -> None:
+    click.echo(json.dumps({"event": "stopped", "message": message}) if as_json else message, err=True)
 
 
 @click.command("report")

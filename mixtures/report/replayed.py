@@ -87,7 +87,9 @@ def say_data(replayed: Replayed) -> Iterator[str]:
         yield f"{place}: the data are as stored, {n} observations, hash {seen}"
     else:
         stored = ", ".join(
-            f"{row.data_hash} ({name})" for name, row in replayed.stored.items() if row.data_hash != seen
+            f"{row.data_hash} ({name})"
+            for name, row in replayed.stored.items()
+            if row.data_hash not in {"", seen}
         )
         yield f"{place}: the data drawn now, hash {seen}, are not those that were fitted then, {stored}"
     if replayed.is_same:

@@ -84,7 +84,15 @@ class Plan:
     @property
     def n_fits(self) -> int:
         """Number of fits that are missing."""
-        return sum(int((~self._has_fit(*place)).sum()) for place in self._places())
+        return sum(self.missing.values())
+
+    @property
+    def missing(self) -> dict[tuple[str, str], int]:
+        """Number of fits that are missing of every condition and method, by their keys."""
+        return {
+            (condition.key, method.key): int((~self._has_fit(condition, method)).sum())
+            for condition, method in self._places()
+        }
 
     def tasks(self, n_workers: int) -> Iterator[Task]:
         """Yield the tasks as they are taken up: replicates in order, every condition in turn."""

@@ -16,7 +16,7 @@ from mixtures.model.arrays import Array
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study
 from mixtures.study.environment import environment, list_other
-from mixtures.study.methods import build
+from mixtures.study.outcomes import message_of
 from mixtures.study.replicate import (
     ORACLE,
     Attempt,
@@ -29,6 +29,7 @@ from mixtures.study.replicate import (
     record_pair,
 )
 from mixtures.study.rows import TABLES, FitRow, Rows
+from mixtures.study.runner import prepare
 from mixtures.study.store import Store
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ class Replayed:
 
     @property
     def has_same_data(self) -> bool:
-        """Whether the data are those of every stored fit, bit for bit."""
-        return all(row.data_hash == self.data_hash for row in self.stored.values())
+        """Whether the data are those of every stored fit, bit for bit, as far as their hash is known."""
+        return all(row.data_hash in {"", self.data_hash} for row in self.stored.values())
 
     @property
     def is_same(self) -> bool:
@@ -173,32 +174,44 @@ def replay(store: Store, condition: Condition, index: int, methods: Sequence[Met
     index : int
     methods : sequence of Method
         Of those whose fits are stored (see `find_replicate`).
+
+    Raises
+    ------
+    ValueError
+        If the data cannot be drawn.
     """
     study = store.study()
     names = {one.key: one.name for one in methods}
     stored = _read(store, condition, index, {*names, ORACLE})
     rows = Rows.empty()
-    replicate = generate(study.seed, condition, index)
+    replicate = _draw(study, condition, index)
     attempts = {}
     for method in methods:
-        engine = build(method)
-        engine.prepare(condition.spec)
-        attempts[method.name] = record(
-            rows, method.key, replicate, attempt(engine, method.key, replicate, study.seed)
-        )
+        attempted = attempt(prepare(method, condition.spec), method.key, replicate, study.seed)
+        attempts[method.name] = record(rows, method.key, replicate, attempted)
     fits = {one.key: attempts[one.name].fit for one in methods}
     for pair in _pairs(methods, stored["pairs"]):
         record_pair(rows, pair, replicate, (fits[pair[0]], fits[pair[1]]))
     record_oracle(rows, replicate)
+    has_oracle = any(ORACLE in set(frame["method"]) for frame in stored.values())  # a lone lost fit has none
+    compared = names | ({ORACLE: ORACLE} if has_oracle else {})
     return Replayed(
         study,
         replicate,
         {names[row.method]: row for row in _fit_rows(stored["fits"])},
         attempts,
-        {name: _compare(stored, rows, key) for key, name in (names | {ORACLE: ORACLE}).items()},
+        {name: _compare(stored, rows, key) for key, name in compared.items()},
         hash_of(replicate.dataset.x),
         _elsewhere(store.manifest()["runs"]),
     )
+
+
+def _draw(study: Study, condition: Condition, index: int) -> Replicate:
+    try:
+        return generate(study.seed, condition, index)
+    except Exception as error:
+        said = f"{type(error).__name__}: {message_of(error)}"
+        raise ValueError(f"replicate {index} of {condition.name} must have data; got {said}") from error
 
 
 def _keys(methods: Iterable[Method]) -> set[str]:

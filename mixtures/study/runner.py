@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mixtures.model.arrays import as_count, as_number
 from mixtures.model.fit import Fit, Fitter, Status
-from mixtures.study.design import Study, read_text
+from mixtures.model.spec import MixtureSpec
+from mixtures.study.design import Method, Study, read_text
 from mixtures.study.executors import Pool, pool_of
 from mixtures.study.limits import TimeLimit
 from mixtures.study.methods import build, check_claim, check_until
 from mixtures.study.outcomes import STOPS, Failed, Lost
 from mixtures.study.plan import Job, Plan, Task
+from mixtures.study.progress import Progress, Tracker
 from mixtures.study.replicate import (
     Attempt,
     Unready,
@@ -39,26 +40,6 @@ from mixtures.study.store import Part, Store
 
 _PREPARING = threading.Lock()  # engines share what they compile
 _MOST_TO_HASH = 10**7  # numbers, 80 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run has come.
-
-    Attributes
-    ----------
-    n_done, n_total : int
-        Fits stored in this run, and fits that it is known to need; with `until` more may follow.
-    n_stored : int
-        Fits that were stored before.
-    statuses : Counter
-        Fits stored in this run by status.
-    """
-
-    n_done: int
-    n_total: int
-    n_stored: int
-    statuses: Counter[str]
 
 
 def run(
@@ -119,18 +100,13 @@ def run(
     pool = pool_of(n_workers, executor, _as_limit("memory_limit", memory_limit))
     time_limit = _as_limit("time_limit", time_limit)
     store = Store.prepare(folder, text)
-    statuses: Counter[str] = Counter()
-    report = on_progress or _ignore
+    tracker, report = Tracker(parsed, str(folder)), on_progress or _ignore
     with closing(pool):
         for plan in _plans(parsed, store, most):
-            n_before = statuses.total()
-            n_total, n_stored = n_before + plan.n_fits, len(plan.stored) - n_before
-            report(Progress(n_before, n_total, n_stored, Counter(statuses)))
+            report(tracker.expect(plan))
             for part in _do(plan.tasks(n_workers), pool, time_limit):
                 store.write(part)
-                for (_, _, status), n in part.statuses.items():
-                    statuses[status] += n
-                report(Progress(statuses.total(), n_total, n_stored, Counter(statuses)))
+                report(tracker.add(part))
     return store
 
 
@@ -218,20 +194,22 @@ def work(task: Task) -> Part:
 
 
 def _prepare(task: Task) -> dict[str, Fitter | Unready]:
-    """Build the engines that a task needs, ready to fit; one that cannot be made ready fails at every fit."""
+    """The engines that a task needs, ready to fit."""
     needed = {name for job in task.jobs for name in job.needed}
-    engines: dict[str, Fitter | Unready] = {}
-    for method in task.methods:
-        if method.name in needed:
-            try:
-                engines[method.name] = engine = build(method)
-                with _PREPARING:
-                    engine.prepare(task.condition.spec)
-            except STOPS:
-                raise
-            except BaseException as error:  # noqa: BLE001  failure is data
-                engines[method.name] = Unready(method.name, error)
-    return engines
+    return {one.name: prepare(one, task.condition.spec) for one in task.methods if one.name in needed}
+
+
+def prepare(method: Method, spec: MixtureSpec) -> Fitter | Unready:
+    """Build an engine, ready to fit a model; one that cannot be made ready fails at every fit."""
+    try:
+        engine = build(method)
+        with _PREPARING:
+            engine.prepare(spec)
+    except STOPS:
+        raise
+    except BaseException as error:  # noqa: BLE001  failure is data
+        return Unready(method.name, error)
+    return engine
 
 
 def _given_up(task: Task, failure: Failed | Lost) -> Part:

@@ -257,11 +257,11 @@ def test_progress_counts_what_is_stored(tmp_path):
     run(design(method=methods), tmp_path, replicates=2, n_workers=1, on_progress=seen.append)
     assert (seen[0].n_done, seen[0].n_total, seen[0].n_stored) == (0, 4, 0)
     assert (seen[-1].n_done, seen[-1].n_total) == (4, 4)
-    assert seen[-1].statuses == {"converged": 2, "error": 2}
+    assert seen[-1].by_status == {"converged": 2, "error": 2}
     seen.clear()
     run(design(method=methods), tmp_path, n_workers=1, on_progress=seen.append)
     assert (seen[0].n_total, seen[0].n_stored) == (4, 4)
-    assert seen[-1].statuses == {"converged": 2, "error": 2}
+    assert seen[-1].by_status == {"converged": 2, "error": 2}
 
 
 # Two processes ----------------------------------------------------------------------------------
