@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from mixtures.bayes.posterior import Posterior
     from mixtures.em.bootstrap import Bootstrap
 
-FILES = ("assignments.csv", "posterior.nc", "report.html", "fit.json")
+_FILES = ("assignments.csv", "posterior.nc", "posterior-*.nc", "report.html", "fit.json")  # in their order
 _MOST_NUMBERS = 20_000_000  # of a pointwise log-likelihood in posterior.nc: 160 MB
 
 
 def write_fit(folder: str | Path, result: DataFit) -> list[Path]:
     """Write `assignments.csv`, `fit.json`, `report.html` and, where there are draws, `posterior.nc`.
 
-    They replace those of an earlier fit in the folder, and are there all or not at all.
+    The draws of a second fit go to `posterior-2.nc`, and so on. The files replace those of an earlier
+    fit in the folder, and are there all or not at all.
 
     Parameters
     ----------
@@ -56,20 +57,20 @@ def write_fit(folder: str | Path, result: DataFit) -> list[Path]:
     """
     folder = Path(folder)
     account = as_json(result)
-    forget_files(folder, FILES)  # none of an earlier fit stays beside those of this one
+    forget_files(folder, _FILES)  # none of an earlier fit stays beside those of this one
     try:
         write_text(folder / "assignments.csv", assignments(result).to_csv(index=False, lineterminator="\n"))
-        for fit, order in zip(result.fits, result.orders, strict=True):
-            posterior = posterior_of(fit)
-            if posterior is not None:
-                tree = _datatree(posterior, order)
-                write_with(folder / "posterior.nc", partial(tree.to_netcdf, engine="h5netcdf"))
+        pairs = zip(map(posterior_of, result.fits), result.orders, strict=True)
+        trees = [_datatree(posterior, order) for posterior, order in pairs if posterior is not None]
+        for n, tree in enumerate(trees, 1):
+            name = "posterior.nc" if n == 1 else f"posterior-{n}.nc"
+            write_with(folder / name, partial(tree.to_netcdf, engine="h5netcdf"))
         write_text(folder / "report.html", render_fit(result, account["environment"]))
         write_text(folder / "fit.json", json.dumps(account, indent=2, allow_nan=False) + "\n")
     except BaseException:  # an interrupt too leaves no part of the set
-        forget_files(folder, FILES)
+        forget_files(folder, _FILES)
         raise
-    return [folder / name for name in FILES if (folder / name).exists()]
+    return [path for pattern in _FILES for path in sorted(folder.glob(pattern))]
 
 
 def assignments(result: DataFit) -> pd.DataFrame:

@@ -45,11 +45,11 @@ def check_folder(folder: Path) -> None:
     probe.unlink()
 
 
-def forget_files(folder: Path, names: Iterable[str]) -> None:
+def forget_files(folder: Path, patterns: Iterable[str]) -> None:
     """Remove files of these names where they are there; ValueError naming the folder where it forbids."""
     try:
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
+        for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+            path.unlink(missing_ok=True)
     except NotADirectoryError:
         return  # there is no such folder, and so no such file
     except OSError as error:

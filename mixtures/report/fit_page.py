@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixtures.comparison.single import information_criteria, spread
+from mixtures.comparison.single import Criteria, information_criteria, spread
+from mixtures.em.details import EMDetails
 from mixtures.model.fit import Fit
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures, numbers
-from mixtures.report.data_fit import DataFit, em_details, invariant_rows, parameter_rows, posterior_of
+from mixtures.report.data_fit import (
+    DataFit,
+    DiagnosticRow,
+    em_details,
+    invariant_rows,
+    parameter_rows,
+    posterior_of,
+)
 from mixtures.report.illustrations import Picture, picture
 from mixtures.report.observations import count_doubts, draw_doubt, draw_reliability, most_doubtful
 from mixtures.report.page import environment
+
+if TYPE_CHECKING:
+    from mixtures.bayes.posterior import Posterior
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,28 @@ class ParameterLine:
     entries: list[Entry]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MaximumView:
+    """A fit by EM as its section shows it."""
+
+    anchor: str
+    fit: Fit
+    details: EMDetails
+    criteria: Criteria
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosteriorView:
+    """A fit by NUTS as its section shows it: diagnostics that decide, and those of the parameters."""
+
+    anchor: str
+    fit: Fit
+    posterior: Posterior
+    gate: list[DiagnosticRow]
+    parameters: list[DiagnosticRow]
+
+
 def render_fit(result: DataFit, versions: dict[str, Any]) -> str:
     """Return the report of the fits of a data file as the text of a page.
 
@@ -44,9 +77,6 @@ def render_fit(result: DataFit, versions: dict[str, Any]) -> str:
     versions : dict
         When and on what the fits were computed, and the versions of packages.
     """
-    em = next((fit for fit in result.fits if em_details(fit) is not None), None)
-    nuts = next((i for i, fit in enumerate(result.fits) if posterior_of(fit) is not None), None)
-    posterior = None if nuts is None else posterior_of(result.fits[nuts])
     return (
         environment()
         .get_template("fit.html")
@@ -55,21 +85,43 @@ def render_fit(result: DataFit, versions: dict[str, Any]) -> str:
             versions=versions,
             estimated=[fit for fit in result.fits if fit.estimate is not None],
             lines=parameter_lines(result),
-            em=em,
-            em_details=None if em is None else em_details(em),
-            criteria=None if em is None else information_criteria(em, result.data.dataset.x),
-            nuts=None if nuts is None else result.fits[nuts],
-            posterior=posterior,
-            gate=[] if posterior is None else invariant_rows(posterior),
-            parameters=[]
-            if nuts is None or posterior is None
-            else parameter_rows(posterior, result.orders[nuts]),
+            maxima=list(_maxima(result)),
+            posteriors=list(_posteriors(result)),
             doubts=count_doubts(result),
             observations=most_doubtful(result),
             pictures=_pictures(result),
             n_unlabelled=0 if result.known is None else int((result.known.labels < 0).sum()),
         )
     )
+
+
+def _maxima(result: DataFit) -> Iterator[MaximumView]:
+    """The fits by EM, with what EM says of them."""
+    n = 0
+    for fit in result.fits:
+        details = em_details(fit)
+        if details is not None:
+            n += 1
+            anchor = _anchor("em", n)
+            criteria = information_criteria(fit, result.data.dataset.x)
+            yield MaximumView(anchor, fit, details, criteria, _convergence(details, n))
+
+
+def _posteriors(result: DataFit) -> Iterator[PosteriorView]:
+    """The fits by NUTS, with their diagnostics."""
+    n = 0
+    for fit, order in zip(result.fits, result.orders, strict=True):
+        posterior = posterior_of(fit)
+        if posterior is not None:
+            n += 1
+            parameters = parameter_rows(posterior, order)
+            yield PosteriorView(
+                _anchor("posterior", n), fit, posterior, invariant_rows(posterior), parameters
+            )
+
+
+def _anchor(kind: str, n: int) -> str:
+    return kind if n == 1 else f"{kind}-{n}"
 
 
 def parameter_lines(result: DataFit) -> list[ParameterLine]:
@@ -139,7 +191,6 @@ def _pictures(result: DataFit) -> dict[str, list[Picture]]:
         "densities": [],
         "assignments": [],
         "reliability": [],
-        "convergence": [],
     }
     fits = {fit.method: fit for fit in result.fits if fit.estimate is not None}
     if fits:
@@ -150,15 +201,18 @@ def _pictures(result: DataFit) -> dict[str, list[Picture]]:
             *draw_doubt(result),
         ]
         drawn["reliability"] = list(draw_reliability(result))
-    for fit in result.fits:
-        details = em_details(fit)
-        if details is not None and len(details.trace) > 1:
-            caption = (
-                "Log-likelihood that EM still had to gain at each step of the reported run; "
-                "a straight line is linear convergence."
-            )
-            drawn["convergence"].append(picture(figures.convergence(details.trace), "convergence", caption))
     return drawn
+
+
+def _convergence(details: EMDetails, n: int) -> list[Picture]:
+    """How the n-th run of the page converged, if it took a step."""
+    if len(details.trace) < 2:
+        return []
+    caption = (
+        "Log-likelihood that EM still had to gain at each step of the reported run; "
+        "a straight line is linear convergence."
+    )
+    return [picture(figures.convergence(details.trace), _anchor("convergence", n), caption)]
 
 
 def _densities(result: DataFit, fits: dict[str, Fit]) -> Picture:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mixtures.model.files import DataFile
+from mixtures.model.fit import Status
 from mixtures.report import numbers
 from mixtures.report.data_fit import DataFit
 from mixtures.study.replay import Replayed
@@ -92,6 +93,9 @@ def say_data(replayed: Replayed) -> Iterator[str]:
             if row.data_hash not in {"", seen}
         )
         yield f"{place}: the data drawn now, hash {seen}, are not those that were fitted then, {stored}"
+    for name, row in replayed.stored.items():
+        if row.status == Status.TIMEOUT:
+            yield f"{name} ran out of time then; nothing limits it now"
     if replayed.is_same:
         return
     if not replayed.elsewhere:

@@ -19,6 +19,7 @@ from mixtures.study.design import Method
 from mixtures.study.failures import without_numbers
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
 from mixtures.study.methods import ENGINES
+from mixtures.study.replay import replay_command
 from mixtures.study.replicate import ORACLE
 from mixtures.study.summary import JudgedClaim, Summary, parameter_name
 from mixtures.study.tables import Tables
@@ -142,13 +143,18 @@ class DifficultyRow:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What some fits of a method said, and how many; one of them as an example where the numbers differ."""
+    """What some fits of a method said, and how many; one of them as an example where the numbers differ.
+
+    `replay` is the command, in the folder of the report, that computes the example again; empty where the
+    fits converged.
+    """
 
     method: str
     status: str
     text: str
     n: int
     is_example: bool
+    replay: str
 
 
 def parameter_groups(summary: Summary, condition: Condition) -> list[ParameterGroup]:
@@ -280,14 +286,25 @@ def messages(tables: Tables) -> list[Message]:
     Texts that differ only in numbers count as one.
     """
     kinds: dict[tuple[str, str, str], Counter[str]] = {}
-    fits = tables.fits[["method", "status", "error_type", "message", "warnings"]].dropna()
-    for method, status, kind, message, warnings in fits.itertuples(index=False, name=None):
-        for text in (": ".join(filter(None, (kind, message))), warnings):
+    examples: dict[tuple[str, str, str], tuple[str, int]] = {}
+    columns = ["method", "status", "error_type", "message", "warnings", "condition", "replicate"]
+    rows = tables.fits[columns].dropna().itertuples(index=False, name=None)
+    for method, status, error, message, warnings, condition, replicate in rows:
+        for text in (": ".join(filter(None, (error, message))), warnings):
             if text:
-                kinds.setdefault((method, status, without_numbers(text)), Counter())[text] += 1
+                kind = (method, status, without_numbers(text))
+                kinds.setdefault(kind, Counter())[text] += 1
+                examples.setdefault(kind, (condition, replicate))
     found = [
-        Message(method, status, next(iter(texts)), texts.total(), len(texts) > 1)
-        for (method, status, _), texts in kinds.items()
+        Message(
+            kind[0],
+            kind[1],
+            next(iter(texts)),
+            texts.total(),
+            len(texts) > 1,
+            "" if kind[1] == Status.CONVERGED else replay_command(".", *examples[kind], kind[0]),
+        )
+        for kind, texts in kinds.items()
     ]
     return sorted(found, key=lambda message: -message.n)[:_MOST_MESSAGES]
 

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -258,8 +259,32 @@ def test_diagnostics_follow_the_common_order(tmp_path, data, fits, sampled):
     assert "2 chains of 60 draws; 0 divergent" in page.text
 
 
+def test_several_fits_by_one_engine_have_sections_and_draws_of_their_own(tmp_path, data, fits, sampled):
+    one_start = replace(EM(n_starts=1).fit(MixtureSpec(2), data.dataset.x, 3), method="one start")
+    other = replace(sampled, method="NUTS <2>")
+    paths = write_fit(tmp_path, result_of(data, [fits[0], one_start, sampled, other]))
+    assert [path.name for path in paths] == [
+        "assignments.csv",
+        "posterior.nc",
+        "posterior-2.nc",
+        "report.html",
+        "fit.json",
+    ]
+    page = check_page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    linked = [attributes["href"] for attributes in page.all("a")]
+    assert linked[-5:] == ["#em", "#em-2", "#posterior", "#posterior-2", "#provenance"]
+    for method in ("EM", "one start"):
+        assert f"{method}: certificate and starts" in page.text
+    for method in ("NUTS", "NUTS <2>"):
+        assert f"{method}: diagnostics" in page.text
+    assert "Those of NUTS and NUTS <2> are averages over the draws" in page.text
+    starts = [row for row in page.rows if row[0] == "Starts"]
+    assert [row[1] for row in starts] == [str(fits[0].details.n_starts), "1"]
+
+
 def test_no_file_of_an_earlier_fit_stays(tmp_path, data, fits):
-    (tmp_path / "posterior.nc").write_text("of other data", encoding="utf-8")
+    for name in ("posterior.nc", "posterior-2.nc"):
+        (tmp_path / name).write_text("of other data", encoding="utf-8")
     (tmp_path / "mine.txt").write_text("not ours", encoding="utf-8")
     write_fit(tmp_path, result_of(data, fits[:1]))
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from mixtures.comparison.difficulty import Difficulty
 from mixtures.model.fit import Diagnostic, Draws, Status
 from mixtures.report import numbers
 from mixtures.report.page import render_study, write_study_report
+from mixtures.study.replay import find_replicate
 from mixtures.study.store import Store
 from mixtures.study.summary import parameter_name, summarise
 from report.pages import check_page
@@ -112,6 +114,29 @@ def test_messages_that_differ_in_numbers_are_of_one_kind(tmp_path):
         ["NUTS", "not converged", "2"],
     ]
     assert all("the numbers differ" in row[-1] for row in rows)
+
+
+def test_failures_have_the_command_that_replays_one(tmp_path):
+    store = make_store(tmp_path, TWO, failed_fit)
+    page = check_page(render_study(store))
+    rows = [row for row in page.rows if row[-1].startswith("all starts collapsed")]
+    assert len(rows) == 2
+    for row in rows:
+        words = shlex.split(row[-1].removeprefix("all starts collapsed"))
+        assert words[:3] == ["mixtures", "replay", "."]
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        condition, (method,) = find_replicate(
+            store, given["--condition"], int(given["--replicate"]), given["--method"]
+        )
+        assert (condition, method.name) == (store.study().conditions[0], row[0])
+    assert "mixtures failures . lists all fits" in page.text
+
+
+def test_only_fits_that_did_not_converge_have_a_command(page):
+    rows = [row for row in page.rows if "stopped <early>" in row[-1]]
+    assert rows
+    assert all(row[1] == "not converged" and "mixtures replay . --condition" in row[-1] for row in rows)
+    assert sum("mixtures replay" in row[-1] for row in page.rows) == len(rows)
 
 
 def test_coverage_has_its_nominal_level(page, tmp_path):
