@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Self
 
 import numpy as np
 
+from mixtures.model.arrays import Integers
 from mixtures.study.conditions import Condition
+from mixtures.study.costs import Costs
 from mixtures.study.design import Method, Study
 from mixtures.study.ledger import Flags, Ledger
 from mixtures.study.limits import TimeLimit
-from mixtures.study.methods import expected_seconds
 from mixtures.study.store import Store
 
-_TASK_SECONDS = 1.0  # work enough that handing it out costs nothing, and little enough to lose
-_TASKS_OF_A_WORKER = 4  # at least, where there is little to do: none should wait long for the last
+_TASK_SECONDS = 15.0  # work enough that handing it out costs nothing, and little enough to lose
+_FIRST_SECONDS = 1.0  # where a condition was not measured yet
+_FIRST_FITS = 20  # there, as they may take a thousand times the guess
+_LEAST_SECONDS = 0.2  # at the end of a study
+_MOST_FITS = 5000  # whose rows a worker holds, some 10 kB for each
+_TASKS_OF_A_WORKER = 4  # that are left, at least: none should wait long for the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +99,31 @@ class Plan:
             for condition, method in self._places()
         }
 
-    def tasks(self, n_workers: int) -> Iterator[Task]:
-        """Yield the tasks as they are taken up: replicates in order, every condition in turn."""
-        expected = sum(
-            expected_seconds(method, condition) * int((~self._has_fit(condition, method)).sum())
-            for condition, method in self._places()
-        )
-        size = min(_TASK_SECONDS, expected / (_TASKS_OF_A_WORKER * n_workers))
-        each = (self._tasks(condition, size) for condition in self.study.conditions)
-        return heapq.merge(*each, key=lambda task: task.jobs[0].replicate)
+    def tasks(self, n_workers: int, costs: Costs | None = None) -> Iterator[Task]:
+        """Yield the tasks as they are taken up: replicates in order, every condition in turn.
+
+        The first are small. The others are of some seconds of work by what is known of costs by then, and
+        become smaller towards the end, so that the workers finish together.
+        """
+        costs = costs or Costs(self.study)
+        conditions, methods = self.study.conditions, self.study.method
+        columns = {method.name: j for j, method in enumerate(methods)}
+        left = np.array([[(~self._has_fit(at, one)).sum() for one in methods] for at in conditions])
+        queues = [_Ahead(self._jobs(condition)) for condition in conditions]
+        turns = [(queue.head.replicate, row) for row, queue in enumerate(queues) if queue.head]
+        heapq.heapify(turns)
+        while turns:
+            _, row = heapq.heappop(turns)
+            size = _size(costs, left, row, n_workers)
+            jobs = queues[row].take(dict(zip(columns, costs.seconds[row], strict=True)), size)
+            for name in (name for job in jobs for name in job.fits):
+                left[row, columns[name]] -= 1
+            if (head := queues[row].head) is not None:
+                heapq.heappush(turns, (head.replicate, row))
+            yield Task(self.study.seed, conditions[row], tuple(methods), jobs)
 
     def _places(self) -> Iterator[tuple[Condition, Method]]:
         return product(self.study.conditions, self.study.method)
-
-    def _tasks(self, condition: Condition, size: float) -> Iterator[Task]:
-        seconds = {method.name: expected_seconds(method, condition) for method in self.study.method}
-        for jobs in _batches(self._jobs(condition), seconds, size):
-            yield Task(self.study.seed, condition, tuple(self.study.method), jobs)
 
     def _jobs(self, condition: Condition) -> Iterator[Job]:
         """Yield what is missing of each replicate that misses anything."""
@@ -136,15 +149,36 @@ class Plan:
         return self.study.replicates_of(method, self.most.get(condition.key))
 
 
-def _batches(jobs: Iterable[Job], seconds: dict[str, float], size: float) -> Iterator[tuple[Job, ...]]:
-    """Gather jobs until they are expected to take so many seconds, given those of each method."""
-    batch: list[Job] = []
-    expected = 0.0
-    for job in jobs:
-        batch.append(job)
-        expected += sum(seconds[name] for name in job.needed)
-        if expected >= size:
-            yield tuple(batch)
-            batch, expected = [], 0.0
-    if batch:
-        yield tuple(batch)
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """How large a task may become: seconds by which it is full, and fits at most."""
+
+    seconds: float
+    n_fits: int
+
+
+def _size(costs: Costs, left: Integers, row: int, n_workers: int) -> _Size:
+    """Size of the next task of a condition, given the fits that are left, (conditions, methods)."""
+    share = float((left * costs.seconds).sum()) / (_TASKS_OF_A_WORKER * n_workers)
+    if not costs.is_measured()[row][left[row] > 0].all():
+        return _Size(min(_FIRST_SECONDS, share), _FIRST_FITS)
+    return _Size(min(_TASK_SECONDS, max(share, _LEAST_SECONDS)), _MOST_FITS)
+
+
+class _Ahead:
+    """Jobs in order, the first of which can be seen before it is taken."""
+
+    def __init__(self, jobs: Iterator[Job]) -> None:
+        self._jobs = jobs
+        self.head = next(jobs, None)
+
+    def take(self, seconds: Mapping[str, float], size: _Size) -> tuple[Job, ...]:
+        """Take jobs until they are full, given the seconds of each method."""
+        batch: list[Job] = []
+        expected, n_fits = 0.0, 0
+        while self.head and (not batch or (expected < size.seconds and n_fits < size.n_fits)):
+            batch.append(self.head)
+            expected += sum(seconds[name] for name in self.head.needed)
+            n_fits += len(self.head.needed)
+            self.head = next(self._jobs, None)
+        return tuple(batch)

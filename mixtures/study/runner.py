@@ -14,6 +14,7 @@ from pathlib import Path
 from mixtures.model.arrays import as_count, as_number
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.spec import MixtureSpec
+from mixtures.study.costs import Costs
 from mixtures.study.design import Method, Study, read_text
 from mixtures.study.executors import Pool, pool_of
 from mixtures.study.limits import TimeLimit
@@ -100,11 +101,12 @@ def run(
     pool = pool_of(n_workers, executor, _as_limit("memory_limit", memory_limit))
     time_limit = _as_limit("time_limit", time_limit)
     store = Store.prepare(folder, text)
+    costs = Costs(parsed)
     tracker, report = Tracker(parsed, str(folder)), on_progress or _ignore
     with closing(pool):
         for plan in _plans(parsed, store, most):
             report(tracker.expect(plan))
-            for part in _do(plan.tasks(n_workers), pool, time_limit):
+            for part in _do(plan, pool, costs, time_limit):
                 store.write(part)
                 report(tracker.add(part))
     return store
@@ -154,14 +156,16 @@ def _check(study: Study) -> None:
                 raise ValueError(f"method {method.name!r}, {condition.name}: {error}") from None
 
 
-def _do(tasks: Iterator[Task], pool: Pool, seconds: float | None) -> Iterator[Part]:
-    """Do tasks, each fit in so many seconds; those that fail as a whole are done again in pieces."""
+def _do(plan: Plan, pool: Pool, costs: Costs, seconds: float | None) -> Iterator[Part]:
+    """Do what is planned, each fit in so many seconds, and what fails as a whole again in pieces."""
     limit = None if seconds is None else TimeLimit(seconds, pool.ends_workers)
+    tasks = plan.tasks(pool.n_workers, costs)
     queue = Queue((replace(task, time_limit=limit) for task in tasks), pool.n_tries)
     for outcome in pool.run(queue.take, work):
         task, result = outcome.task, outcome.result
         if isinstance(result, Part):
             queue.settle(task)
+            costs.learn(result, outcome.seconds)
             yield result
         elif queue.put_back(task, result):
             yield _given_up(task, result)
