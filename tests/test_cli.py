@@ -519,7 +519,7 @@ def test_a_study_runs_is_reported_and_reported_again():
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on():
     """The signal goes to the workers too, as a terminal sends it."""
-    n_fits = 160
+    n_fits = 800
     prepare(
         method=[{"name": "EM", "engine": "em", "n_starts": 3}], replicates=n_fits, grid=grid(truth(), n=[100])
     )
