@@ -25,10 +25,10 @@ from mixtures.bayes import compile as compiling
 from mixtures.model.arrays import Array
 from mixtures.study.design import Study
 from mixtures.study.methods import build
+from mixtures.study.parts import Part
 from mixtures.study.replicate import attempt, generate, record, record_oracle
 from mixtures.study.rows import Rows
 from mixtures.study.runner import run
-from mixtures.study.store import Part
 
 _STUDY = """
 name = "throughput"

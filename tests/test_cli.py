@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from study import engines
 from study.designs import claim, grid, text, truth
+from study.tables import all_rows, assert_same_rows
 
 from mixtures.cli import _run
 from mixtures.study import methods
@@ -403,15 +404,59 @@ def test_what_holds_no_results_is_named(capsys, command):
 
 @pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("command", ["status", "run"])
-def test_truncated_results_are_named(capsys, command):
+def test_truncated_results_are_set_aside(capsys, command):
     study = prepare()
     call(capsys, "run", study, "--out", "here", "--workers", 1)
     part = next(Path("here/rows/fits").iterdir())
     part.write_bytes(part.read_bytes()[:100])
     arguments = ["here"] if command == "status" else [study, "--out", "here", "--workers", "1"]
-    code, _, err = call(capsys, command, *arguments)
+    code, out, err = call(capsys, command, *arguments)
+    assert code == 0
+    quarantine = Path("here/quarantine/fits") / part.name
+    assert f"warning: a damaged part was set aside, and counts as missing: {quarantine}" in err
+    assert quarantine.stat().st_size == 100
+    if command == "status":
+        assert "0 fits missing" not in out
+    assert "0 fits missing" in call(capsys, "status", "here")[1] or command == "status"
+
+
+def test_shards_do_a_study_together_and_status_names_those_that_are_missing(capsys):
+    study = prepare()
+    for shard in ("1/3", "3/3"):
+        code, out, _ = call(capsys, "run", study, "--out", "here", "--workers", 1, "--shard", shard)
+        assert code == 0
+        assert f"shard {shard} is done" in out
+    assert not Path("here/report.html").exists()
+    assert {run["shard"] for run in Store.open("here").runs()} == {"1/3", "3/3"}
+    lines = call(capsys, "status", "here")[1].splitlines()
+    (line,) = (line for line in lines if line.startswith("shard"))
+    assert line.startswith("shard 2/3: ")
+    assert line.endswith("never begun: mixtures run here/study.toml --out here --shard 2/3")
+    call(capsys, "run", study, "--out", "here", "--workers", 1, "--shard", "2/3")
+    assert "shard" not in call(capsys, "status", "here")[1]
+    whole = call(capsys, "run", study, "--out", "there", "--workers", 1)
+    assert whole[0] == 0
+    assert_same_rows(all_rows(Store.open("here")), all_rows(Store.open("there")))
+
+
+@pytest.mark.parametrize(
+    ("shard", "message"),
+    [("4/3", "a shard must be one of 1 to 3; got 4"), ("0/3", "as i/N"), ("1", "as i/N"), ("a/b", "as i/N")],
+)
+def test_a_shard_that_is_none_is_refused(capsys, shard, message):
+    code, _, err = call(capsys, "run", prepare(), "--out", "here", "--shard", shard)
     assert code == 2
-    assert err.startswith(f"error: {part}: the part of the results must be whole; ")
+    assert message in err
+    assert not Path("here").exists()
+
+
+def test_small_parts_are_made_into_larger_ones(capsys):
+    study = prepare()
+    call(capsys, "run", study, "--out", "here", "--workers", 1)
+    n_parts = len(list(Path("here/rows/fits").iterdir()))
+    assert n_parts > 1
+    assert call(capsys, "compact", "here")[1] == f"{n_parts} parts made into 1\n"
+    assert len(list(Path("here/rows/fits").iterdir())) == 1
 
 
 # fit --------------------------------------------------------------------------------------------

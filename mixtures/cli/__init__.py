@@ -13,7 +13,7 @@ from mixtures import __version__
 from mixtures.cli.data import fit_data, simulate_data
 from mixtures.cli.output import BAD_INPUT, DONE, INTERRUPTED
 from mixtures.cli.replays import replay_fit, show_failures
-from mixtures.cli.studies import report_study, run_study, show_status
+from mixtures.cli.studies import compact_results, report_study, run_study, show_status
 
 
 def main() -> None:
@@ -57,6 +57,7 @@ for command in (
     run_study,
     report_study,
     show_status,
+    compact_results,
     show_failures,
     replay_fit,
     simulate_data,

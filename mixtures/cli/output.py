@@ -21,7 +21,17 @@ class _FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _FolderPath(_FilePath):
+    """A path, or the URI of a folder in an object store, which stays a str."""
+
+    name = "path or URI"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
+
+
 PATH = _FilePath(path_type=Path)
+RESULTS = _FolderPath(path_type=Path)
 
 
 def as_typed(*words: object) -> str:

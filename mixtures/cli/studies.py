@@ -10,15 +10,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixtures.cli.output import BAD_INPUT, COUNT, DONE, FAILED, INTERRUPTED, PATH, as_typed, print_table
+from mixtures.cli.output import (
+    BAD_INPUT,
+    COUNT,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    PATH,
+    RESULTS,
+    as_typed,
+    print_table,
+)
 
 if TYPE_CHECKING:
+    from mixtures.study.store import Store
     from mixtures.study.summary import Summary
 
 
 @click.command("run", short_help="Run a study file and write its report.")
 @click.argument("study", type=PATH)
-@click.option("--out", type=PATH, help="Results folder.  [default: results/NAME]")
+@click.option(
+    "--out",
+    type=RESULTS,
+    help="Results folder, or a URI: s3://BUCKET/FOLDER.  [default: results/NAME]",
+)
 @click.option("--replicates", type=COUNT, help="Run this many replicates of each method at most.")
 @click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
 @click.option("--log-json", "as_json", is_flag=True, help="Tell progress as one JSON object a line.")
@@ -34,15 +49,17 @@ if TYPE_CHECKING:
     metavar="MB",
     help="End a worker that holds more.  [default: none]",
 )
+@click.option("--shard", metavar="I/N", help="Do the I-th of N shards only, for array jobs; no report.")
 def run_study(
     study: Path,
-    out: Path | None,
+    out: Path | str | None,
     *,
     replicates: int | None,
     workers: int | None,
     time_limit: float | None,
     memory_limit: float | None,
     as_json: bool,
+    shard: str | None,
 ) -> int:
     """Run a STUDY file, or what is missing of it, and write its report.
 
@@ -53,6 +70,7 @@ def run_study(
     from mixtures.study.design import Study
     from mixtures.study.outcomes import WorkersFailedError
     from mixtures.study.runner import run
+    from mixtures.study.shards import Shard
     from mixtures.study.summary import summarise
 
     folder = out or Path("results") / Study.read(study).name
@@ -62,6 +80,7 @@ def run_study(
         "--workers": workers,
         "--time-limit": time_limit,
         "--memory-limit": memory_limit,
+        "--shard": shard,
     }
     given = [(name, value) for name, value in options.items() if value is not None]
     again = as_typed(
@@ -76,6 +95,7 @@ def run_study(
                 n_workers=workers,
                 time_limit=time_limit,
                 memory_limit=memory_limit,
+                shard=None if shard is None else Shard.parse(shard),
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
@@ -88,6 +108,10 @@ def run_study(
     except WorkersFailedError as error:
         _say_stop(f"error: {error}; what was done is kept in {folder}. To go on: {again}", as_json=as_json)
         return BAD_INPUT
+    _say_set_aside(store)
+    if shard is not None:
+        click.echo(f"shard {shard} is done; when all are: {as_typed('report', folder)}")
+        return DONE
     summary = summarise(store)
     report = write_study_report(store)
     _say_claims(summary)
@@ -105,23 +129,28 @@ def _say_stop(message: str, *, as_json: bool) -> None:
 
 
 @click.command("report")
-@click.argument("folder", metavar="DIR", type=PATH)
-def report_study(folder: Path) -> None:
+@click.argument("folder", metavar="DIR", type=RESULTS)
+def report_study(folder: Path | str) -> None:
     """Write DIR/report.html from the stored rows of a study."""
     from mixtures.report.page import write_study_report
     from mixtures.study.store import Store
 
-    click.echo(f"report: {write_study_report(Store.open(folder))}")
+    store = Store.open(folder)
+    _say_set_aside(store)
+    click.echo(f"report: {write_study_report(store)}")
 
 
 @click.command("status")
-@click.argument("folder", metavar="DIR", type=PATH)
-def show_status(folder: Path) -> None:
+@click.argument("folder", metavar="DIR", type=RESULTS)
+def show_status(folder: Path | str) -> None:
     """Show what of a study in DIR is done, missing and failed."""
+    from mixtures.study.shards import account_for_shards
     from mixtures.study.store import Store
     from mixtures.study.summary import summarise
 
-    summary = summarise(Store.open(folder))
+    store = Store.open(folder)
+    _say_set_aside(store)
+    summary = summarise(store)
     rows = [
         [
             account.condition.name,
@@ -135,8 +164,37 @@ def show_status(folder: Path) -> None:
     print_table(["condition", "method", "done", "missing", "statuses"], rows)
     _say_stops(summary)
     n_missing = sum(max(account.n_planned - account.n_attempted, 0) for account in summary.accounts)
-    again = f"; to go on: {as_typed('run', folder / 'study.toml', '--out', folder)}" if n_missing else ""
+    study = "STUDY.toml" if isinstance(folder, str) else folder / "study.toml"
+    again = f"; to go on: {as_typed('run', study, '--out', folder)}" if n_missing else ""
     click.echo(f"{n_missing} fits missing{again}")
+    for account in account_for_shards(summary.study, store.done(), store.runs()):
+        if account.n_missing:
+            missing = f"{account.n_missing} of its {account.n_fits} fits missing"
+            state = "" if account.has_begun else ", never begun"
+            again = as_typed("run", study, "--out", folder, "--shard", account.shard)
+            click.echo(f"shard {account.shard}: {missing}{state}: {again}")
+
+
+@click.command("compact", short_help="Make the small files of a study into larger ones.")
+@click.argument("folder", metavar="DIR", type=RESULTS)
+def compact_results(folder: Path | str) -> None:
+    """Make the many small files of a study in DIR into a few larger ones.
+
+    Nothing is lost or changed, and the study may run meanwhile.
+    """
+    from mixtures.study.compaction import compact
+    from mixtures.study.store import Store
+
+    store = Store.open(folder)
+    _say_set_aside(store)
+    done = compact(store)
+    click.echo(f"{done.n_before} parts made into {done.n_after}")
+
+
+def _say_set_aside(store: Store) -> None:
+    """Say which files were found damaged: what they held will be computed again."""
+    for what in store.set_aside:
+        click.echo(f"warning: a damaged part was set aside, and counts as missing: {what}", err=True)
 
 
 def _say_stops(summary: Summary) -> None:

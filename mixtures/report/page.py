@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixtures.comparison.performance import Measure
 from mixtures.report import numbers, views
-from mixtures.report.files import write_text
 from mixtures.report.illustrations import Gallery, Picture
 from mixtures.study.conditions import Condition
-from mixtures.study.design import read_text
 from mixtures.study.measures import Account, FitSummary, PairSummary
 from mixtures.study.store import Store
 from mixtures.study.summary import Summary, summarise
@@ -21,7 +18,7 @@ from mixtures.study.uniformity import RankAccount, RankSummary
 from mixtures.study.verdict import LEVEL, Judgement
 
 
-def write_study_report(store: Store) -> Path:
+def write_study_report(store: Store) -> str:
     """Write the report of a study, `report.html`, into its results folder.
 
     Parameters
@@ -30,17 +27,19 @@ def write_study_report(store: Store) -> Path:
 
     Returns
     -------
-    Path
-        Of the report, which is there whole or not at all.
+    str
+        Path or URI of the report, which is there whole or not at all.
 
     Raises
     ------
     ValueError
         If the results cannot be read, or the folder cannot be written.
     """
-    path = store.folder / "report.html"
-    write_text(path, render_study(store))
-    return path
+    try:
+        store.place.write("report.html", render_study(store).encode())
+    except OSError as error:
+        raise ValueError(f"{store.folder}: the folder must be writable; {error.strerror or error}") from None
+    return store.place.child("report.html")
 
 
 def render_study(store: Store) -> str:
@@ -69,7 +68,7 @@ def render_study(store: Store) -> str:
             ),
             has_intervals=any("coverage" in one.measures for one in summary.parameters),
             pictures=_pictures(gallery),
-            study_text=read_text(store.folder / "study.toml"),
+            study_text=store.text(),
             **_levels(summary),
             **_lookups(summary),
         )

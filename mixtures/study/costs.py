@@ -10,7 +10,7 @@ from mixtures.model.arrays import Array
 from mixtures.study.design import Study
 from mixtures.study.ledger import Flags
 from mixtures.study.methods import expected_seconds
-from mixtures.study.store import Part
+from mixtures.study.parts import Part
 
 _MEMORY = 0.7  # of what was measured before, at every part: the first fits of a process compile
 

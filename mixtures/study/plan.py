@@ -16,6 +16,7 @@ from mixtures.study.costs import Costs
 from mixtures.study.design import Method, Study
 from mixtures.study.ledger import Flags, Ledger
 from mixtures.study.limits import TimeLimit
+from mixtures.study.shards import Shard
 from mixtures.study.store import Store
 
 _TASK_SECONDS = 15.0  # work enough that handing it out costs nothing, and little enough to lose
@@ -68,17 +69,22 @@ class Plan:
         Replicates of each method at most, by the key of the condition, where there are fewer.
     stored, paired : Ledger
         Fits and pairs that were stored before.
+    shard : Shard, optional
+        The replicates to do; by default all of them.
     """
 
     study: Study
     most: Mapping[str, int]
     stored: Ledger
     paired: Ledger
+    shard: Shard | None = None
 
     @classmethod
-    def of(cls, study: Study, store: Store, most: Mapping[str, int] | None = None) -> Self:
+    def of(
+        cls, study: Study, store: Store, most: Mapping[str, int] | None = None, shard: Shard | None = None
+    ) -> Self:
         """Plan what a store has not yet of a study."""
-        return cls(study, most or {}, store.done(), store.has_pair())
+        return cls(study, most or {}, store.done(), store.has_pair(), shard)
 
     def grown(self, most: Mapping[str, int]) -> Self:
         """Plan more replicates, once all of these are stored."""
@@ -142,8 +148,10 @@ class Plan:
                 yield Job(index, fits, pairs)
 
     def _has_fit(self, condition: Condition, method: Method) -> Flags:
-        """Whether the fit of each planned replicate is stored."""
-        return self.stored.has((condition.key, method.key), np.arange(self._n_planned(condition, method)))
+        """Whether the fit of each planned replicate is stored, or another shard's."""
+        planned = np.arange(self._n_planned(condition, method))
+        stored = self.stored.has((condition.key, method.key), planned)
+        return stored if self.shard is None else stored | ~self.shard.holds(planned)
 
     def _n_planned(self, condition: Condition, method: Method) -> int:
         return self.study.replicates_of(method, self.most.get(condition.key))

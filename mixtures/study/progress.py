@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from mixtures.study.design import Study
 from mixtures.study.methods import expected_seconds
+from mixtures.study.parts import Part
 from mixtures.study.plan import Plan
 from mixtures.study.rows import FitRow
-from mixtures.study.store import Part
 
 #: A condition and a method, by their keys.
 type Cell = tuple[str, str]

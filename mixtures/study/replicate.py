@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import platform
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -132,6 +134,7 @@ def record_failure(
     condition: Condition,
     index: int,
     *,
+    seed: int,
     status: Status,
     failed: Failed,
     seconds: float = math.nan,
@@ -150,6 +153,9 @@ def record_failure(
             error_type=failed.error_type,
             seconds=seconds,
             data_hash=data_hash,
+            seed=seed,
+            host=platform.node(),
+            worker=os.getpid(),
         )
     )
 
@@ -182,6 +188,9 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> At
             error_type=attempted.error_type,
             seconds=attempted.seconds,
             data_hash=hash_of(replicate.dataset.x),
+            seed=replicate.seed,
+            host=platform.node(),
+            worker=os.getpid(),
             **({} if recovery is None else _measures(recovery)),
         )
     )

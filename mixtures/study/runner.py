@@ -20,6 +20,7 @@ from mixtures.study.executors import Pool, pool_of
 from mixtures.study.limits import TimeLimit
 from mixtures.study.methods import build, check_claim, check_until
 from mixtures.study.outcomes import STOPS, Failed, Lost
+from mixtures.study.parts import Part
 from mixtures.study.plan import Job, Plan, Task
 from mixtures.study.progress import Progress, Tracker
 from mixtures.study.replicate import (
@@ -36,8 +37,9 @@ from mixtures.study.replicate import (
 )
 from mixtures.study.rescue import Queue
 from mixtures.study.rows import Rows
+from mixtures.study.shards import Shard
 from mixtures.study.stopping import Stop, look
-from mixtures.study.store import Part, Store
+from mixtures.study.store import Store
 
 _PREPARING = threading.Lock()  # engines share what they compile
 _MOST_TO_HASH = 10**7  # numbers, 80 MB
@@ -52,6 +54,7 @@ def run(
     executor: Executor | None = None,
     time_limit: float | None = None,
     memory_limit: float | None = None,
+    shard: Shard | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Store:
     """Run a study, or what is missing of it.
@@ -61,7 +64,8 @@ def run(
     study : Study, str or Path
         A study, or the path of its file.
     folder : str or Path
-        Results folder; new, empty, or with results of the same study.
+        Results folder; new, empty, or with results of the same study: a path, or the URI of a folder in
+        an object store.
     replicates : int, optional
         Run this many replicates of each method at most.
     n_workers : int, optional
@@ -73,6 +77,9 @@ def run(
         Seconds that each fit may take; one that takes longer is stopped and has the status `timeout`.
     memory_limit : float, optional
         Megabytes that each worker may hold; one that holds more is ended, as if it had died.
+    shard : Shard, optional
+        Do only the replicates of one shard. Shards may run at once on one folder, on machines that know
+        nothing of each other.
     on_progress : callable, optional
         Called with a `Progress` at the beginning and whenever results were stored.
 
@@ -98,13 +105,15 @@ def run(
         raise error if isinstance(study, Study) else ValueError(f"{study}: {error}") from None
     n_workers = as_count("n_workers", _most_at_once(executor) if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
+    if parsed.until is not None and shard is not None:
+        raise ValueError("until must not be used with a shard, which cannot know what the others have found")
     pool = pool_of(n_workers, executor, _as_limit("memory_limit", memory_limit))
     time_limit = _as_limit("time_limit", time_limit)
-    store = Store.prepare(folder, text)
+    store = Store.prepare(folder, text, shard=shard)
     costs = Costs(parsed)
     tracker, report = Tracker(parsed, str(folder)), on_progress or _ignore
     with closing(pool):
-        for plan in _plans(parsed, store, most):
+        for plan in _plans(parsed, store, most, shard):
             report(tracker.expect(plan))
             for part in _do(plan, pool, costs, time_limit):
                 store.write(part)
@@ -123,11 +132,11 @@ def _as_limit(name: str, value: float | None) -> float | None:
     return value
 
 
-def _plans(study: Study, store: Store, most: int | None) -> Iterator[Plan]:
+def _plans(study: Study, store: Store, most: int | None, shard: Shard | None) -> Iterator[Plan]:
     """Yield what is to be done: all at once or, by the rule `until`, as far as each condition's next look."""
     keys = [condition.key for condition in study.conditions]
     if study.until is None:
-        yield Plan.of(study, store, {} if most is None else dict.fromkeys(keys, most))
+        yield Plan.of(study, store, {} if most is None else dict.fromkeys(keys, most), shard)
         return
     stops: list[Stop] = []
     asked: dict[str, int] = {}
@@ -233,6 +242,7 @@ def _record_failures(rows: Rows, task: Task, job: Job, failure: Failed | Lost, d
                 method.key,
                 task.condition,
                 job.replicate,
+                seed=task.seed,
                 status=status,
                 failed=failed,
                 seconds=seconds,

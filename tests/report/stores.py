@@ -8,9 +8,10 @@ from mixtures.model.density import log_likelihood, log_responsibilities
 from mixtures.model.fit import Diagnostic, Fit, Intervals, Parameters, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.study.design import Study
+from mixtures.study.parts import Part
 from mixtures.study.replicate import Attempt, generate, record, record_oracle, record_pair
 from mixtures.study.rows import Rows
-from mixtures.study.store import Part, Store
+from mixtures.study.store import Store
 
 TWO = """
 name = "two"

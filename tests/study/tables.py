@@ -14,7 +14,11 @@ def read(store, kind):
     keys = [name for name in frame.columns if name in {
         "condition", "replicate", "method", "versus", "parameter", "component", "axis", "bin", "observation"
     }]  # fmt: skip
-    return frame.drop(columns="seconds", errors="ignore").sort_values(keys).reset_index(drop=True)
+    return (
+        frame.drop(columns=["seconds", "host", "worker"], errors="ignore")
+        .sort_values(keys)
+        .reset_index(drop=True)
+    )
 
 
 def all_rows(store):

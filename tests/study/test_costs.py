@@ -8,7 +8,7 @@ import pytest
 
 from mixtures.study.costs import Costs
 from mixtures.study.methods import expected_seconds
-from mixtures.study.store import Part
+from mixtures.study.parts import Part
 from study.designs import CLOSE, design, grid, truth
 from study.test_plan import plan_of
 

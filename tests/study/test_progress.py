@@ -8,10 +8,10 @@ import pytest
 
 from mixtures.study.ledger import Ledger
 from mixtures.study.methods import expected_seconds
+from mixtures.study.parts import Part
 from mixtures.study.plan import Plan
 from mixtures.study.progress import Progress, Tracker
 from mixtures.study.runner import run
-from mixtures.study.store import Part
 from study.designs import CLOSE, design, grid, truth
 
 QUICK, SLOW = 0.019, 1.999  # seconds of a fit, which is drawn and compared in one thousandth more
@@ -49,7 +49,6 @@ def plan(study, most=None, stored=None):
 def part(seconds, n=1, status="converged"):
     """A part with n fits of each cell, that took so many seconds each."""
     return Part(
-        name="",
         statuses=Counter({(*cell, status): n for cell in seconds}),
         seconds={cell: n * each for cell, each in seconds.items() if math.isfinite(each)},
         failures=(),

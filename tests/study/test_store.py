@@ -1,6 +1,8 @@
 """Rows to and from disk, and what a results folder accepts."""
 
 import errno
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.study.changes import list_changes
+from mixtures.study.parts import Part
+from mixtures.study.places import Place
 from mixtures.study.rows import FitRow, PairRow, ParameterRow, Rows
-from mixtures.study.store import Part, Store
+from mixtures.study.store import Store
 from study.designs import CLOSE, PRIOR, claim, design, grid, text, truth
 
 
@@ -29,6 +33,9 @@ def fit_row(replicate=0, **changes):
         "error_type": "",
         "seconds": 0.1,
         "data_hash": "0",
+        "seed": 11,
+        "host": "here",
+        "worker": 1,
         "kl": 0.1 + replicate,
     }
     return FitRow(**known | changes)
@@ -68,10 +75,12 @@ def store(tmp_path):
 
 
 def test_a_new_folder_holds_the_study_and_where_it_ran(store):
-    assert files(store.folder) == ["manifest.json", "study.toml"]
+    run_file, *others = sorted(files(store.folder), key=lambda name: not name.startswith("runs/"))
+    assert run_file.startswith("runs/")
+    assert others == ["manifest.json", "study.toml"]
     assert store.study() == design()
     manifest = store.manifest()
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     (run,) = manifest["runs"]
     assert {"python", "platform", "processors", "created"} <= run.keys()
     assert run["packages"]["numpy"] == np.__version__
@@ -215,45 +224,106 @@ def part_of(store, kind="fits"):
     return part
 
 
-@pytest.mark.parametrize("keep", [0, 3, 0.5, -1])
-def test_a_truncated_part_is_named(store, keep):
+def quarantined(store):
+    """Names and notes of what lies in quarantine, by table."""
+    found = {}
+    for note in (store.folder / "quarantine").rglob("*.txt"):
+        assert note.with_suffix("").is_file()  # never deleted
+        found[note.parent.name] = note.read_text(encoding="utf-8")
+    return found
+
+
+def damage_of(keep):
+    """How to damage a file: bytes kept of it, a share of them, or one bit turned."""
+
+    def damage(content):
+        if keep == "bit":
+            middle = len(content) // 2
+            return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        return content[: int(keep * len(content)) if isinstance(keep, float) else keep]
+
+    return damage
+
+
+@pytest.mark.parametrize("kind", ["fits", "parameters"])
+@pytest.mark.parametrize("keep", [0, 3, 0.5, -1, "bit"])
+def test_a_damaged_part_is_set_aside_and_its_fits_are_missing(store, kind, keep):
     store.write(Part.of(rows_of(0)))
-    part = part_of(store)
-    whole = part.read_bytes()
-    part.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
-    with pytest.raises(ValueError, match="the part of the results must be whole") as caught:
-        store.done()
-    assert str(part) in str(caught.value)
-    assert "run the study again" in str(caught.value)
-
-
-def test_damage_inside_a_part_is_named(store):
-    store.write(Part.of(rows_of(*range(200))))
-    part = part_of(store)
-    content = bytearray(part.read_bytes())
-    content[4:400] = bytes(396)
+    part = part_of(store, kind)
+    store.write(Part.of(rows_of(1)))
+    content = damage_of(keep)(part.read_bytes())
     part.write_bytes(content)
-    with pytest.raises(ValueError, match="the part of the results must be whole") as caught:
-        store.read("fits")
-    assert str(part) in str(caught.value)
+    opened = Store.open(store.folder)
+    assert set(opened.done()) == {("c", 1, "m")}
+    notes = quarantined(store)
+    assert "checksum" in notes[kind]
+    if kind == "parameters":
+        assert "its parameters are damaged or gone" in notes["fits"]
+    assert (store.folder / "quarantine" / kind / part.name).read_bytes() == content
+    assert len(opened.set_aside) == len(notes) == (1 if kind == "fits" else 2)
+    assert not Store.open(store.folder).set_aside
+    store.write(Part.of(rows_of(0)))  # computed again
+    opened = Store.open(store.folder)
+    assert not opened.set_aside
+    assert (
+        opened.read("fits")["replicate"].tolist() == opened.read("parameters")["replicate"].tolist() == [0, 1]
+    )
 
 
-def test_a_part_of_another_table_is_named(store):
+def test_the_same_damage_twice_deletes_nothing(store):
+    for _ in range(2):
+        store.write(Part.of(rows_of(0)))
+        part_of(store).write_bytes(b"")
+        assert len(Store.open(store.folder).set_aside) == 1
+    assert len(list((store.folder / "quarantine" / "fits").iterdir())) == 4
+
+
+def test_damage_that_comes_while_results_are_read_is_named(store):
     store.write(Part.of(rows_of(0)))
     part = part_of(store)
-    pq.write_table(pq.read_table(part_of(store, "parameters")), part)
-    with pytest.raises(ValueError, match="its columns are not those of fits") as caught:
+    part.write_bytes(b"")
+    with pytest.raises(ValueError, match="the part of the results must be whole; its bytes") as caught:
         store.read("fits")
     assert str(part) in str(caught.value)
+
+
+def test_damage_that_cannot_be_moved_is_named(store, monkeypatch):
+    store.write(Part.of(rows_of(0)))
+    part_of(store).write_bytes(b"")
+    monkeypatch.setattr(Place, "move", full_disk)
+    with pytest.raises(ValueError, match="cannot be moved to quarantine: No space left"):
+        Store.open(store.folder)
+
+
+def rename_after(content):
+    """Name a file as if it were meant to hold these bytes."""
+    return f"{'0' * 16}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+
+
+def rewritten(store, kind, change):
+    """Replace the part of a table by another, whole in itself."""
+    part = part_of(store, kind)
+    sink = io.BytesIO()
+    pq.write_table(change(pq.read_table(part)), sink)
+    part.unlink()
+    part.with_name(rename_after(sink.getvalue())).write_bytes(sink.getvalue())
+
+
+def test_a_part_of_another_table_is_set_aside(store):
+    store.write(Part.of(rows_of(0)))
+    parameters = pq.read_table(part_of(store, "parameters"))
+    rewritten(store, "fits", lambda _: parameters)
+    assert not set(Store.open(store.folder).done())
+    assert "its columns are not those of fits" in quarantined(store)["fits"]
 
 
 def test_columns_younger_than_a_part_are_missing_in_it(store):
     store.write(Part.of(rows_of(0)))
-    part = part_of(store)
-    pq.write_table(pq.read_table(part).drop_columns(["soft_coverage", "soft_interval_width"]), part)
+    rewritten(store, "fits", lambda rows: rows.drop_columns(["soft_coverage", "soft_interval_width"]))
     rows = rows_of(1)
     rows.fits[0] = fit_row(1, soft_coverage=0.9)
     store.write(Part.of(rows))
+    store = Store.open(store.folder)
     frame = store.read("fits").set_index("replicate")
     assert np.isnan(frame.loc[0, "soft_coverage"])
     assert frame.loc[1, "soft_coverage"] == 0.9
@@ -263,22 +333,46 @@ def test_columns_younger_than_a_part_are_missing_in_it(store):
 
 def test_a_column_that_must_be_there_is_missed(store):
     store.write(Part.of(rows_of(0)))
-    part = part_of(store)
-    pq.write_table(pq.read_table(part).drop_columns(["seconds"]), part)
-    with pytest.raises(ValueError, match="its columns are not those of fits"):
-        store.read("fits")
+    rewritten(store, "fits", lambda rows: rows.drop_columns(["seconds"]))
+    assert len(Store.open(store.folder).set_aside) == 1
 
 
 def test_a_fit_whose_parameters_are_lost_is_missing(store):
-    rows = rows_of(0, 1)
-    rows.fits.append(fit_row(2, has_estimate=False))
-    store.write(Part.of(rows))
+    without = Rows.empty()
+    without.fits.append(fit_row(2, has_estimate=False))
+    for rows in (rows_of(0, 1), without):
+        store.write(Part.of(rows))
     shutil.rmtree(store.folder / "rows" / "parameters")
-    assert set(store.done()) == {("c", 2, "m")}  # which never had any
+    assert set(Store.open(store.folder).done()) == {("c", 2, "m")}  # which never had any
     store.write(Part.of(rows_of(1)))
-    assert set(store.done()) == {("c", 1, "m"), ("c", 2, "m")}
-    Store.prepare(store.folder, text(claim=[claim()]))
-    assert store.manifest()["claims"]["means"]["fits_before"] == 3  # they had been seen all the same
+    assert set(Store.open(store.folder).done()) == {("c", 1, "m"), ("c", 2, "m")}
+
+
+def test_what_a_writer_left_that_was_killed_before_fits_is_no_damage(store):
+    """Nor is it counted: the rows are there again with their fits, once."""
+    part = Part.of(rows_of(0))
+    for (kind, name), content in part.files.items():
+        if kind != "fits":
+            store.place.write(f"rows/{kind}/{name}", content)
+    opened = Store.open(store.folder)
+    assert (opened.set_aside, set(opened.done())) == ((), set())
+    store.write(Part.of(rows_of(0, 1)))
+    assert Store.open(store.folder).read("parameters")["replicate"].tolist() == [0, 1]
+
+
+def test_a_part_that_another_process_writes_meanwhile_is_no_damage(store, monkeypatch):
+    """Its parameters came after theirs were listed, so its fits must not have been listed before."""
+    part, names = Part.of(rows_of(0)), Place.names
+
+    def names_while_written(place, folder=""):
+        found = names(place, folder)
+        if folder == "rows/parameters" and not found:
+            store.write(part)
+        return found
+
+    monkeypatch.setattr(Place, "names", names_while_written)
+    assert not Store.open(store.folder).set_aside
+    assert set(store.done()) == {("c", 0, "m")}
 
 
 def test_temporary_files_of_a_killed_writer_are_no_parts(store):
@@ -299,10 +393,10 @@ def test_a_folder_without_results_is_refused(tmp_path):
 
 
 def test_a_newer_schema_is_refused(store):
-    manifest = store.manifest() | {"schema_version": 2}
+    manifest = store.manifest() | {"schema_version": 3}
     (store.folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     for go_on in (lambda: Store.open(store.folder), lambda: Store.prepare(store.folder, text())):
-        with pytest.raises(ValueError, match="must be of schema version 1; got 2"):
+        with pytest.raises(ValueError, match="must be of schema version 2; got 3"):
             go_on()
 
 
@@ -312,9 +406,8 @@ def test_a_newer_schema_is_refused(store):
         ("{", "must be valid JSON"),
         ("[]", "must hold an object"),
         ("{}", "got None"),
-        ('{"schema_version": 1}', "the file must hold runs; got None"),
-        ('{"schema_version": 1, "runs": []}', "the file must hold claims; got None"),
-        ('{"schema_version": 1, "runs": {}, "claims": {}}', "the file must hold runs; got {}"),
+        ('{"schema_version": 1}', "must be of schema version 2; got 1"),
+        ('{"schema_version": 2}', "the file must hold claims; got None"),
     ],
 )
 def test_a_damaged_manifest_is_named(store, content, message):

@@ -1,0 +1,113 @@
+"""Where results are kept: a folder of this machine, or one of an object store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from mixtures.model.files import replacing
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_OF_AN_OBJECT_STORE = "://"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder, in which files are there whole or not at all.
+
+    Methods take names relative to it, with slashes, and raise OSError where the disk, the store or a
+    permission fails.
+
+    Attributes
+    ----------
+    name : str
+        As the user gave it.
+    files : pyarrow.fs.FileSystem
+    root : str
+        Path of the folder in `files`.
+    is_local : bool
+        Whether `files` are those of this machine, on which a file is written under another name, synced
+        and renamed. An object store takes a file at once, when its last byte has come.
+    """
+
+    name: str
+    files: FileSystem
+    root: str
+    is_local: bool
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Self:
+        """Take a path, or the URI of a folder such as ``s3://bucket/folder``.
+
+        Raises
+        ------
+        ValueError
+            If the URI is none that Arrow knows.
+        """
+        from pyarrow import ArrowException
+        from pyarrow.fs import FileSystem, LocalFileSystem
+
+        if is_uri(folder):
+            try:
+                files, root = FileSystem.from_uri(str(folder))
+            except (ArrowException, OSError) as error:
+                raise ValueError(f"{folder}: the URI must be one of a folder; {error}") from None
+            return cls(str(folder), files, root.rstrip("/"), isinstance(files, LocalFileSystem))
+        path = Path(folder)
+        return cls(str(path), LocalFileSystem(), path.absolute().as_posix(), is_local=True)
+
+    def child(self, name: str) -> str:
+        """Name a file of the folder as messages do."""
+        return str(Path(self.name) / name) if not is_uri(self.name) else f"{self.name.rstrip('/')}/{name}"
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or a folder is there; by default, this one."""
+        from pyarrow.fs import FileType
+
+        (info,) = self.files.get_file_info([self._path(name)])
+        return bool(info.type != FileType.NotFound)
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names of the files and folders that lie directly in a folder, sorted; none where there is none."""
+        from pyarrow.fs import FileSelector
+
+        found = self.files.get_file_info(FileSelector(self._path(folder), allow_not_found=True))
+        return sorted(info.base_name for info in found)
+
+    def read(self, name: str) -> bytes:
+        """Read a file."""
+        with self.files.open_input_file(self._path(name)) as file:
+            content: bytes = file.read()
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, and the folders that it lies in."""
+        if self.is_local:
+            path = Path(self._path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+        else:
+            with self.files.open_output_stream(self._path(name)) as file:
+                file.write(content)
+
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name, and make the folders that it will lie in."""
+        self.files.create_dir(self._path(to.rpartition("/")[0]))
+        self.files.move(self._path(name), self._path(to))
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        if self.exists(name):
+            self.files.delete_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}".rstrip("/")
+
+
+def is_uri(folder: str | Path) -> bool:
+    """Whether a folder is given by a URI."""
+    return isinstance(folder, str) and _OF_AN_OBJECT_STORE in folder

@@ -1,0 +1,71 @@
+"""Larger parts hold what the smaller ones held, whenever the work is interrupted."""
+
+import pytest
+
+from mixtures.study.compaction import Compaction, compact
+from mixtures.study.parts import Part
+from mixtures.study.places import Place
+from mixtures.study.store import Store
+from study.designs import text
+from study.test_store import files, rows_of
+
+TABLES = ("fits", "parameters")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Seven parts of ten replicates, some twice."""
+    store = Store.prepare(tmp_path / "results", text())
+    for replicates in ((0, 1), (2,), (3, 4, 5), (6,), (1, 2), (7, 8), (9,)):
+        store.write(Part.of(rows_of(*replicates)))
+    return store
+
+
+def content(store):
+    return [store.read(kind).to_dict("list") for kind in TABLES]
+
+
+def test_one_part_holds_what_seven_held(store):
+    before = content(store)
+    assert compact(store) == Compaction(7, 1)
+    assert [len(store.parts(kind)) for kind in TABLES] == [1, 1]
+    opened = Store.open(store.folder)
+    assert not opened.set_aside
+    assert repr(content(opened)) == repr(before)
+    assert sorted(replicate for _, replicate, _ in opened.done()) == list(range(10))
+    assert compact(opened) == Compaction(1, 1)
+
+
+def test_parts_grow_to_the_size_that_is_asked_for(store):
+    before, names = repr(content(store)), files(store.folder)
+    assert compact(store, n_bytes=1) == Compaction(7, 7)
+    assert files(store.folder) == names
+    size = sum(path.stat().st_size for path in (store.folder / "rows").rglob("*.parquet"))
+    done = compact(store, n_bytes=size // 3)
+    assert 2 <= done.n_after <= 4
+    assert len(store.parts("fits")) == done.n_after
+    assert repr(content(store)) == before
+
+
+@pytest.mark.parametrize("what", ["write", "delete"])
+@pytest.mark.parametrize("call", [1, 2, 3, 9, 14])
+def test_nothing_is_lost_or_counted_twice_wherever_it_stops(store, monkeypatch, what, call):
+    before, do, n_calls = repr(content(store)), getattr(Place, what), 0
+
+    def stop(place, *arguments):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == call:
+            raise KeyboardInterrupt
+        do(place, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, what, stop)
+        if what == "write" and call > 2:
+            compact(store)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                compact(store)
+    opened = Store.open(store.folder)
+    assert not opened.set_aside
+    assert repr(content(opened)) == before
