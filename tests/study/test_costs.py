@@ -20,7 +20,6 @@ def part_of(task, seconds):
     keys = {method.name: method.key for method in task.methods}
     n_fits = Counter(name for job in task.jobs for name in job.fits)
     return Part(
-        name="part",
         statuses=Counter({(task.condition.key, keys[name], "converged"): n for name, n in n_fits.items()}),
         seconds={(task.condition.key, keys[name]): n * seconds[name] for name, n in n_fits.items()},
         failures=(),
