@@ -44,6 +44,8 @@ class Line:
         Fits by status.
     rate, seconds_left : float or None
         Fits stored in a second, and seconds until all are; None until that can be told.
+    over : str
+        What is said once all fits are stored.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Line:
     counts: Counter[str]
     rate: float | None
     seconds_left: float | None
+    over: str = "done"
 
     @property
     def is_over(self) -> bool:
@@ -82,7 +85,8 @@ def lines_of(progress: Progress, names: Names) -> list[Line]:
         n_done = counts[key].total()
         share = worked[key] / all_work if all_work else 0.0
         own = to_do[key] / (progress.speed * share) if progress.speed and share else left
-        rate = progress.rate * n_done / progress.n_done if progress.rate and progress.n_done else None
+        is_going_on = 0 < n_done < n_total[key]
+        rate = progress.rate * n_done / progress.n_done if progress.rate and is_going_on else None
         soonest = None if own is None or left is None else min(own, left)
         lines.append(Line(name, n_done, n_total[key], counts[key], rate, soonest))
     return [line for line in lines if line.n_total]
@@ -151,6 +155,7 @@ def _whole(progress: Progress) -> Line:
         progress.by_status,
         progress.rate,
         progress.seconds_left,
+        f"in {say_seconds(progress.elapsed)}",
     )
 
 
@@ -184,7 +189,7 @@ def _cells(line: Line, since: float, width: int) -> list[RenderableType]:
         Text(shortened(line.name, width // 3)),
         ProgressBar(total=line.n_total or 1, completed=line.n_done if line.n_total else 1),
         Text(f"{line.n_done}/{line.n_total}"),
-        Text(say_rate(line.rate) if line.rate else ""),
-        Text("done" if line.is_over else left),
+        Text(say_rate(line.rate) if line.rate is not None else ""),
+        Text(line.over if line.is_over else left),
         Text(say_counts(line.counts) if width >= _WIDE else failed),
     ]

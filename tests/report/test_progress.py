@@ -269,7 +269,13 @@ def test_conditions_that_are_over_make_room():
     shown = frame(replace(seen, missing=missing), 80, 16)
     assert [line.split(",")[0] for line in shown[1:3]] == ["separation 0", "separation 1"]
     assert [line.split(",")[0] for line in shown[3:13]] == [f"separation {i}" for i in range(30, 40)]
+    assert [line.split()[-1] for line in shown[1:3]] == ["done", "done"]
     assert shown[13] == "and 28 conditions more, 28 of them done"
+
+
+def test_a_run_that_is_over_tells_its_time():
+    (line,) = frame(progress(1, n_done=4, missing=dict.fromkeys(list(progress(1).missing)[:1], 4)), 80, 24)
+    assert line.rstrip().endswith("4/4 0.5 fits/s in 1 min 40 s")
 
 
 def test_one_condition_has_one_bar_and_failures_are_counted():
