@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from mixtures.study.store import Store
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 COUNT = click.IntRange(min=1)
@@ -52,3 +55,9 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
     if not console.is_terminal:
         console.width = 200
     console.print(grid)
+
+
+def say_set_aside(store: Store) -> None:
+    """Say which files were found damaged: what they held will be computed again."""
+    for what in store.set_aside:
+        click.echo(f"warning: a damaged part was set aside, and counts as missing: {what}", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixtures.cli.output import DONE, FAILED, PATH, as_typed, print_table
+from mixtures.cli.output import DONE, FAILED, PATH, RESULTS, as_typed, print_table, say_set_aside
 
 if TYPE_CHECKING:
     from mixtures.study.failures import Failure, FailureKind
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("replay", short_help="Compute one replicate of a study again.")
-@click.argument("folder", metavar="DIR", type=PATH)
+@click.argument("folder", metavar="DIR", type=RESULTS)
 @click.option(
     "--condition", "given", required=True, help="Key of the condition, how it begins, or its name in reports."
 )
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="Folder to write to.  [default: results/replay-NAME-KEY-R]")
 @click.option("--traceback", "with_traceback", is_flag=True, help="Show where an exception comes from.")
 def replay_fit(
-    folder: Path, given: str, replicate: int, method: str | None, out: Path | None, *, with_traceback: bool
+    folder: Path | str,
+    given: str,
+    *,
+    replicate: int,
+    method: str | None,
+    out: Path | None,
+    with_traceback: bool,
 ) -> int:
     """Compute one replicate of the study in DIR again, and compare it with its stored rows.
 
@@ -38,6 +44,7 @@ def replay_fit(
     from mixtures.study.store import Store
 
     store = Store.open(folder)
+    say_set_aside(store)
     condition, methods = find_replicate(store, given, replicate, method)
     name = f"replay-{store.study().name}-{condition.key[:8]}-{replicate}"
     target = out or Path("results") / name
@@ -71,10 +78,10 @@ def _say_replayed(replayed: Replayed, *, with_traceback: bool) -> None:
 
 
 @click.command("failures", short_help="List the fits of a study that failed, by kind.")
-@click.argument("folder", metavar="DIR", type=PATH)
+@click.argument("folder", metavar="DIR", type=RESULTS)
 @click.option("--all", "with_all", is_flag=True, help="Give the command that replays each fit.")
 @click.option("--json", "as_json_only", is_flag=True, help="Print JSON, and nothing else.")
-def show_failures(folder: Path, *, with_all: bool, as_json_only: bool) -> None:
+def show_failures(folder: Path | str, *, with_all: bool, as_json_only: bool) -> None:
     """List the fits of the study in DIR that did not end as converged, by kind.
 
     Fits are of one kind where status, exception and message are the same, numbers left out. Those
@@ -86,6 +93,7 @@ def show_failures(folder: Path, *, with_all: bool, as_json_only: bool) -> None:
     from mixtures.study.store import Store
 
     store = Store.open(folder)
+    say_set_aside(store)
     kinds = list_failures(store)
     if as_json_only:
         click.echo(json.dumps([_as_json(folder, kind, with_all=with_all) for kind in kinds], indent=2))
@@ -96,7 +104,7 @@ def show_failures(folder: Path, *, with_all: bool, as_json_only: bool) -> None:
         _say_kind(folder, kind, with_all=with_all)
 
 
-def _say_kind(folder: Path, kind: FailureKind, *, with_all: bool) -> None:
+def _say_kind(folder: Path | str, kind: FailureKind, *, with_all: bool) -> None:
     said = ": ".join(filter(None, (kind.error_type, kind.message)))
     n = len(kind.fits)
     estimate = "with an estimate" if kind.has_estimate else "without an estimate"
@@ -114,13 +122,13 @@ def _say_counts(counts: dict[str, int]) -> str:
     return "; ".join(f"{name} ({n})" for name, n in counts.items())
 
 
-def _replay(folder: Path, fit: Failure) -> str:
+def _replay(folder: Path | str, fit: Failure) -> str:
     from mixtures.study.replay import replay_command
 
     return replay_command(folder, fit.condition.key, fit.replicate, fit.method)
 
 
-def _as_json(folder: Path, kind: FailureKind, *, with_all: bool) -> dict[str, Any]:
+def _as_json(folder: Path | str, kind: FailureKind, *, with_all: bool) -> dict[str, Any]:
     return {
         "status": kind.status,
         "has_estimate": kind.has_estimate,

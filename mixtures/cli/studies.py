@@ -20,10 +20,10 @@ from mixtures.cli.output import (
     RESULTS,
     as_typed,
     print_table,
+    say_set_aside,
 )
 
 if TYPE_CHECKING:
-    from mixtures.study.store import Store
     from mixtures.study.summary import Summary
 
 
@@ -108,7 +108,7 @@ def run_study(
     except WorkersFailedError as error:
         _say_stop(f"error: {error}; what was done is kept in {folder}. To go on: {again}", as_json=as_json)
         return BAD_INPUT
-    _say_set_aside(store)
+    say_set_aside(store)
     if shard is not None:
         click.echo(f"shard {shard} is done; when all are: {as_typed('report', folder)}")
         return DONE
@@ -136,7 +136,7 @@ def report_study(folder: Path | str) -> None:
     from mixtures.study.store import Store
 
     store = Store.open(folder)
-    _say_set_aside(store)
+    say_set_aside(store)
     click.echo(f"report: {write_study_report(store)}")
 
 
@@ -149,7 +149,7 @@ def show_status(folder: Path | str) -> None:
     from mixtures.study.summary import summarise
 
     store = Store.open(folder)
-    _say_set_aside(store)
+    say_set_aside(store)
     summary = summarise(store)
     rows = [
         [
@@ -186,15 +186,9 @@ def compact_results(folder: Path | str) -> None:
     from mixtures.study.store import Store
 
     store = Store.open(folder)
-    _say_set_aside(store)
+    say_set_aside(store)
     done = compact(store)
     click.echo(f"{done.n_before} parts made into {done.n_after}")
-
-
-def _say_set_aside(store: Store) -> None:
-    """Say which files were found damaged: what they held will be computed again."""
-    for what in store.set_aside:
-        click.echo(f"warning: a damaged part was set aside, and counts as missing: {what}", err=True)
 
 
 def _say_stops(summary: Summary) -> None:

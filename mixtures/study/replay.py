@@ -202,7 +202,7 @@ def replay(store: Store, condition: Condition, index: int, methods: Sequence[Met
         attempts,
         {name: _compare(stored, rows, key) for key, name in compared.items()},
         hash_of(replicate.dataset.x),
-        _elsewhere(store.manifest()["runs"]),
+        _elsewhere(store.runs()),
     )
 
 
