@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
     help="Results folder, or a URI: s3://BUCKET/FOLDER.  [default: results/NAME]",
 )
 @click.option("--replicates", type=COUNT, help="Run this many replicates of each method at most.")
-@click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
+@click.option(
+    "--workers",
+    type=COUNT,
+    help="Number of processes; of tasks at a time on a cluster.  [default: one per processor]",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Run on a Dask cluster: tcp://HOST:PORT, or the file of its scheduler.",
+)
 @click.option("--log-json", "as_json", is_flag=True, help="Tell progress as one JSON object a line.")
 @click.option(
     "--time-limit",
@@ -56,6 +66,7 @@ def run_study(
     *,
     replicates: int | None,
     workers: int | None,
+    dask: str | None,
     time_limit: float | None,
     memory_limit: float | None,
     as_json: bool,
@@ -67,6 +78,7 @@ def run_study(
     """
     from mixtures.report.page import write_study_report
     from mixtures.report.progress import follow
+    from mixtures.study.cluster import connect
     from mixtures.study.design import Study
     from mixtures.study.outcomes import WorkersFailedError
     from mixtures.study.runner import run
@@ -78,6 +90,7 @@ def run_study(
         "--out": folder,
         "--replicates": replicates,
         "--workers": workers,
+        "--dask": dask,
         "--time-limit": time_limit,
         "--memory-limit": memory_limit,
         "--shard": shard,
@@ -87,12 +100,13 @@ def run_study(
         "run", study, *itertools.chain.from_iterable(given), *(["--log-json"] if as_json else [])
     )
     try:
-        with follow(as_json=as_json) as on_progress:
+        with connect(dask) if dask else nullcontext() as executor, follow(as_json=as_json) as on_progress:
             store = run(
                 study,
                 folder,
                 replicates=replicates,
                 n_workers=workers,
+                executor=executor,
                 time_limit=time_limit,
                 memory_limit=memory_limit,
                 shard=None if shard is None else Shard.parse(shard),

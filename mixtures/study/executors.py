@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from mixtures.study.cluster import check_versions, is_dask, n_threads, reason_of
 from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, message_of, ready
 from mixtures.study.workers import Workers
+
+type _ReasonOf = Callable[[BaseException], str | None]
 
 _TASKS_OF_A_WORKER = 2  # one under way, and one at hand
 
@@ -49,14 +54,25 @@ def pool_of(n_workers: int, executor: Executor | None = None, megabytes: float |
     Raises
     ------
     ValueError
-        If memory is limited that is not that of worker processes.
+        If memory is limited that is not that of worker processes, or the workers of a Dask cluster have
+        other versions than this process.
     """
     if megabytes is not None and (executor is not None or n_workers == 1):
         where = "an executor has limits of its own" if executor is not None else "one worker is this process"
         raise ValueError(f"memory_limit must be left out where {where}; got {megabytes:g}")
+    if executor is not None and is_dask(executor):
+        check_versions(executor)
+        return Borrowed(executor, n_workers, reason_of)
     if executor is not None:
         return Borrowed(executor, n_workers)
     return ThisProcess() if n_workers == 1 else Workers(n_workers, megabytes)
+
+
+def n_at_once(executor: Executor | None) -> int | None:
+    """Number of tasks that are done at a time where nothing else is said."""
+    if executor is not None and is_dask(executor):
+        return n_threads(executor)
+    return getattr(executor, "_max_workers", None) or os.cpu_count()  # those of the standard library
 
 
 class ThisProcess:
@@ -83,19 +99,22 @@ class Borrowed:
     executor : concurrent.futures.Executor
     n_workers : int
         Number of tasks that it can do at a time.
-    lost : tuple of exception types
-        What it raises for a task that its workers keep dying of. Anything else that the executor raises,
-        as tasks themselves do not, is its end.
+    reason_of : callable, optional
+        Says how the workers of a task died, where that is what an error of the executor means; any other
+        error is the executor's end, as the calls that it is given raise nothing.
     """
 
     n_tries = 1
 
     def __init__(
-        self, executor: Executor, n_workers: int, lost: tuple[type[BaseException], ...] = ()
+        self,
+        executor: Executor,
+        n_workers: int,
+        reason_of: _ReasonOf | None = None,
     ) -> None:
         self.n_workers = n_workers
-        self.ends_workers = bool(lost)
-        self._executor, self._lost = executor, lost
+        self.ends_workers = reason_of is not None
+        self._executor, self._reason_of = executor, reason_of
         self._pending: dict[Future[Any], Any] = {}
 
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
@@ -126,8 +145,9 @@ class Borrowed:
 
     def _settle(self, future: Future[Any]) -> Outcome[Any, Any]:
         task = self._pending.pop(future)
-        if not future.cancelled() and isinstance(error := future.exception(), self._lost):
-            return Outcome(task, Lost(f"the worker died: {message_of(error)}"), float("nan"))
+        error = None if future.cancelled() else future.exception()
+        if error is not None and self._reason_of is not None and (reason := self._reason_of(error)):
+            return Outcome(task, Lost(f"the worker died: {reason}"), math.nan)
         with _is_the_end():
             return Outcome(task, *future.result())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -16,7 +15,7 @@ from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.spec import MixtureSpec
 from mixtures.study.costs import Costs
 from mixtures.study.design import Method, Study, read_text
-from mixtures.study.executors import Pool, pool_of
+from mixtures.study.executors import Pool, n_at_once, pool_of
 from mixtures.study.limits import TimeLimit
 from mixtures.study.methods import build, check_claim, check_until
 from mixtures.study.outcomes import STOPS, Failed, Lost
@@ -103,7 +102,7 @@ def run(
         _check(parsed)
     except ValueError as error:
         raise error if isinstance(study, Study) else ValueError(f"{study}: {error}") from None
-    n_workers = as_count("n_workers", _most_at_once(executor) if n_workers is None else n_workers)
+    n_workers = as_count("n_workers", n_at_once(executor) if n_workers is None else n_workers)
     most = None if replicates is None else as_count("replicates", replicates)
     if parsed.until is not None and shard is not None:
         raise ValueError("until must not be used with a shard, which cannot know what the others have found")
@@ -119,11 +118,6 @@ def run(
                 store.write(part)
                 report(tracker.add(part))
     return store
-
-
-def _most_at_once(executor: Executor | None) -> int | None:
-    """Number of tasks to do at a time, which the executors of the standard library know."""
-    return getattr(executor, "_max_workers", None) or os.cpu_count()
 
 
 def _as_limit(name: str, value: float | None) -> float | None:

@@ -188,6 +188,18 @@ class Endless(Halves):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Leisurely(Halves):
+    """Take a tenth of a second, once the number of the process is on record in `folder`."""
+
+    folder: str = ""
+
+    def fit(self, spec, x, rng):
+        (Path(self.folder) / str(os.getpid())).touch()
+        time.sleep(0.1)
+        return super().fit(spec, x, rng)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Hoarding(Halves):
     """Take `megabytes` of memory for a while on data whose mean exceeds `above`."""
 
@@ -307,6 +319,7 @@ FAKES = {
     "garbled": Garbled,
     "endless": Endless,
     "hoarding": Hoarding,
+    "leisurely": Leisurely,
     "quick_em": QuickEM,
     "conjugate": Conjugate,
     "swapped": SwappedWeights,

@@ -1,0 +1,113 @@
+"""A Dask cluster: finding it, and making sure that the same packages are everywhere."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from mixtures.study.outcomes import message_of
+
+_PACKAGES = ("numpy", "scipy", "numba", "pymc", "nutpie", "pyarrow")
+_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_WAIT = 60  # for the first worker
+
+
+@contextmanager
+def connect(address: str) -> Iterator[Executor]:
+    """Give the executor of a Dask cluster that is running.
+
+    Parameters
+    ----------
+    address : str
+        tcp://HOST:PORT of the scheduler, or the path of its scheduler file.
+
+    Raises
+    ------
+    ValueError
+        If there is no scheduler, or no worker.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise ValueError(
+            "a Dask cluster needs the package distributed (pip install 'normal-mixtures[dask]'); got none"
+        ) from None
+    is_file = "://" not in address
+    if is_file and not Path(address).is_file():
+        raise ValueError(f"a scheduler must be given as tcp://HOST:PORT or by its file; got {address}")
+    try:
+        client = Client(
+            **{"scheduler_file" if is_file else "address": address},
+            timeout=_SECONDS_TO_CONNECT,
+            set_as_default=False,
+            name="mixtures",
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the scheduler must be running at {address}; {error}") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_SECONDS_TO_WAIT)
+        except TimeoutError:
+            raise ValueError(f"the scheduler must have workers; got none at {address}") from None
+        yield client.get_executor(pure=False)
+
+
+def is_dask(executor: Executor) -> bool:
+    """Whether an executor is that of a Dask client."""
+    return type(executor).__module__.startswith("distributed.")
+
+
+def n_threads(executor: Any) -> int:
+    """Return the number of tasks that the workers of a cluster do at a time."""
+    return sum(executor._client.nthreads().values())
+
+
+def check_versions(executor: Any) -> None:
+    """Raise a ValueError, naming who has what, unless all workers have the same versions as this process."""
+    there: dict[str, Mapping[str, str]] = {}
+    for worker, answer in executor._client.run(versions, on_error="return").items():
+        if isinstance(answer, Mapping):
+            there[worker] = answer
+        elif not isinstance(answer, OSError):  # one that has just gone
+            there[worker] = {"mixtures": f"none ({message_of(answer).splitlines()[0]})"}
+    if differences := list_differences(versions(), there):
+        raise ValueError(
+            "the workers must have the versions that are here, as results depend on them; "
+            + "; ".join(differences)
+        )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this process, on which results depend."""
+    own = str(import_module("mixtures").__version__)  # whose door imports this package, and not the reverse
+    packages = {name: metadata.version(name) for name in _PACKAGES}
+    return {"Python": platform.python_version(), "mixtures": own} | packages
+
+
+def list_differences(here: Mapping[str, str], there: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Say which versions differ on which workers."""
+    lines = []
+    for name, own in here.items():
+        others: dict[str, list[str]] = defaultdict(list)
+        for worker, found in sorted(there.items()):
+            if found.get(name, own) != own:
+                others[found[name]].append(worker)
+        for other, (first, *more) in others.items():
+            and_more = f" and {len(more)} more" if more else ""
+            lines.append(f"{name} is {own} here, {other} on {first}{and_more}")
+    return lines
+
+
+def reason_of(error: BaseException) -> str | None:
+    """Say how the workers of a task died, or return None where that is not what an error is of."""
+    from distributed import KilledWorker
+
+    if not isinstance(error, KilledWorker):
+        return None
+    return f"as did all {error.allowed_failures + 1} that began it, the last at {error.last_worker.address}"
