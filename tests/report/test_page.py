@@ -129,7 +129,8 @@ def test_failures_have_the_command_that_replays_one(tmp_path):
         condition, (method,) = find_replicate(
             store, given["--condition"], int(given["--replicate"]), given["--method"]
         )
-        assert (condition, method.name) == (store.study().conditions[0], row[0])
+        assert condition in store.study().conditions
+        assert method.name == row[0]
     assert "mixtures failures . lists all fits" in page.text
 
 

@@ -158,5 +158,5 @@ def test_what_was_measured_at_first_is_forgotten():
 def test_fits_that_were_never_done_teach_nothing():
     study = design(method=TWO[:1])
     costs = Costs(study)
-    costs.learn(Part("part", Counter(), {}, (), {}), 7.0)
+    costs.learn(Part({}, Counter(), {}, ()), 7.0)
     assert costs.seconds[0, 0] == expected_seconds(study.method[0], study.conditions[0])
