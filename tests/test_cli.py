@@ -71,7 +71,7 @@ def files(folder="."):
 def test_help_names_every_command(capsys):
     code, out, err = call(capsys, "--help")
     assert (code, err) == (0, "")
-    for command in ("run", "report", "status", "simulate"):
+    for command in ("plan", "run", "report", "status", "simulate"):
         assert f"\n  {command} " in out
         assert call(capsys, command, "-h")[0] == 0
 
@@ -367,6 +367,53 @@ def test_status_says_what_is_done_missing_and_failed(capsys):
     assert lines[-1] == "10 fits missing; to go on: mixtures run here/study.toml --out here"
     call(capsys, "run", "here/study.toml", "--out", "here", "--workers", 1)
     assert call(capsys, "status", "here")[1].endswith("0 fits missing\n")
+
+
+PLANNED = {"name": "A", "engine": "halves", "noise": 0.3, "intervals": 1.0}
+
+
+def test_plan_says_what_a_study_will_take_and_keeps_nothing(capsys):
+    study = prepare(method=[PLANNED], replicates=400)
+    before = files()
+    code, out, err = call(capsys, "plan", study, "--replicates", 4, "--workers", 1, "--mcse", 0.05)
+    assert (code, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    (row,) = [line.split() for line in lines if line.startswith("apart, n = 40 A 4 ")]
+    assert row[7] == "400"
+    assert "Replicates that a Monte Carlo error of 0.05 needs." in lines
+    assert any(line.startswith("Time: about ") and " with 1 worker: " in line for line in lines)
+    assert any(line.startswith("Storage: about ") for line in lines)
+    assert "to a factor of 0.57 to 3.73 (95%)" in out  # chi-square, 3 degrees of freedom
+    assert files() == before
+
+
+def test_plan_in_json_is_whole(capsys):
+    until = {"measure": "bias", "parameter": "means", "mcse": 0.02, "least": 10}
+    study = prepare(method=[PLANNED], replicates=400, until=until)
+    code, out, _ = call(capsys, "plan", study, "--replicates", 5, "--workers", 1, "--json")
+    found = json.loads(out)
+    (method,) = found["methods"]
+    assert code == 0
+    assert (method["condition"], method["method"], method["tried"]) == ("apart, n = 40", "A", 5)
+    bias = method["errors"]["bias of means"]
+    assert bias["replicates_needed"] == pytest.approx(400 * (bias["mcse"] / 0.02) ** 2, abs=1)
+    assert found["seconds"] == pytest.approx(found["starting_seconds"] + found["work_seconds"])
+    assert found["bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--measure", "seconds", "--mcse", "0.1"], "--measure must be one of bias, empirical_se, mse"),
+        (["--measure", "bias"], "--mcse must be given with --measure; got --measure bias alone"),
+        (["--mcse", "0"], "Invalid value for '--mcse'"),
+    ],
+)
+def test_plan_refuses_an_error_that_it_cannot_work_out(capsys, options, message):
+    study = prepare(method=[PLANNED])
+    code, out, err = call(capsys, "plan", study, "--workers", 1, *options)
+    assert (code, out) == (2, "")
+    assert message in err
 
 
 @pytest.mark.usefixtures("no_report")

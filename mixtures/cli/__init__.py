@@ -12,6 +12,7 @@ import click
 from mixtures import __version__
 from mixtures.cli.data import fit_data, simulate_data
 from mixtures.cli.output import BAD_INPUT, DONE, INTERRUPTED
+from mixtures.cli.planning import plan_study
 from mixtures.cli.replays import replay_fit, show_failures
 from mixtures.cli.studies import compact_results, report_study, run_study, show_status
 
@@ -54,6 +55,7 @@ def commands() -> None:
 
 
 for command in (
+    plan_study,
     run_study,
     report_study,
     show_status,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from mixtures.study.conditions import Condition
 from mixtures.study.design import Method
 from mixtures.study.failures import without_numbers
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
-from mixtures.study.methods import ENGINES
+from mixtures.study.methods import level_of
 from mixtures.study.replay import replay_command
 from mixtures.study.replicate import ORACLE
 from mixtures.study.summary import JudgedClaim, Summary, parameter_name
@@ -326,11 +325,8 @@ def levels(summary: Summary) -> dict[str, str]:
 
 
 def _level_of(method: Method) -> str:
-    """From the method's settings, or its engine's default."""
-    engine: Any = ENGINES.get(method.engine)
-    defaults = {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
-    level = method.settings.get("level", defaults.get("level"))
-    return f"{numbers.number(100 * level)}%" if isinstance(level, int | float) else "unknown"
+    level = level_of(method)
+    return "unknown" if level is None else f"{numbers.number(100 * level)}%"
 
 
 def _say_measure(claim: Claim) -> str:

@@ -90,6 +90,14 @@ def _defaults(method: Method) -> dict[str, Any]:
     return {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
 
 
+def level_of(method: Method) -> float | None:
+    """Nominal level of a method's intervals: its setting, or its engine's own; None if that has none."""
+    engine: Any = ENGINES.get(method.engine)
+    defaults = {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
+    level = method.settings.get("level", defaults.get("level"))
+    return float(level) if isinstance(level, int | float) else None
+
+
 def check_claim(claim: Claim, methods: Sequence[Method]) -> None:
     """Raise a ValueError if a claim is about what one of its methods, as set, does not give."""
     for method in methods:

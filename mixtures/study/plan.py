@@ -86,6 +86,11 @@ class Plan:
         """Plan what a store has not yet of a study."""
         return cls(study, most or {}, store.done(), store.has_pair(), shard)
 
+    @classmethod
+    def fresh(cls, study: Study) -> Self:
+        """Plan a study of which nothing is stored."""
+        return cls(study, {}, Ledger(), Ledger())
+
     def grown(self, most: Mapping[str, int]) -> Self:
         """Plan more replicates, once all of these are stored."""
         for condition, method in self._places():

@@ -99,7 +99,7 @@ def run(
     text = study.to_toml() if isinstance(study, Study) else read_text(study)
     parsed = study if isinstance(study, Study) else Study.from_toml(text, str(study))
     try:
-        _check(parsed)
+        check(parsed)
     except ValueError as error:
         raise error if isinstance(study, Study) else ValueError(f"{study}: {error}") from None
     n_workers = as_count("n_workers", n_at_once(executor) if n_workers is None else n_workers)
@@ -144,7 +144,7 @@ def _plans(study: Study, store: Store, most: int | None, shard: Shard | None) ->
         yield plan
 
 
-def _check(study: Study) -> None:
+def check(study: Study) -> None:
     """Raise, before anything is written, where a setting is wrong or a method cannot do what it is for."""
     for claim in study.claim:
         check_claim(claim, study.method)
