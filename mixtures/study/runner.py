@@ -163,15 +163,11 @@ def _do(plan: Plan, pool: Pool, costs: Costs, seconds: float | None) -> Iterator
     """Do what is planned, each fit in so many seconds, and what fails as a whole again in pieces."""
     limit = None if seconds is None else TimeLimit(seconds, pool.ends_workers)
     tasks = plan.tasks(pool.n_workers, costs)
-    queue = Queue((replace(task, time_limit=limit) for task in tasks), pool.n_tries)
+    queue = Queue((replace(task, time_limit=limit) for task in tasks), pool.n_tries, _give_up)
     for outcome in pool.run(queue.take, work):
-        task, result = outcome.task, outcome.result
-        if isinstance(result, Part):
-            queue.settle(task)
-            costs.learn(result, outcome.seconds)
-            yield result
-        elif queue.put_back(task, result):
-            yield _given_up(task, result)
+        if isinstance(outcome.result, Part):
+            costs.learn(outcome.result, outcome.seconds)
+        yield from queue.settle(outcome.task, outcome.result)
 
 
 def work(task: Task) -> Part:
@@ -219,7 +215,7 @@ def prepare(method: Method, spec: MixtureSpec) -> Fitter | Unready:
     return engine
 
 
-def _given_up(task: Task, failure: Failed | Lost) -> Part:
+def _give_up(task: Task, failure: Failed | Lost) -> Part:
     """Return the row of a fit that was tried by itself, and failed for reasons not its engine's."""
     rows = Rows.empty()
     for job in task.jobs:

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import pandas as pd
 import pytest
 
-from mixtures.study import runner
+from mixtures.study import rescue, runner
 from mixtures.study.outcomes import Failed, Lost
 from mixtures.study.plan import Job, Plan, Task
 from mixtures.study.rescue import Queue
@@ -179,56 +179,65 @@ def task_of(replicates, fits=("A", "B"), pairs=(("A", "B"),)):
     return Task(study.seed, study.conditions[0], tuple(study.method), jobs)
 
 
-def drained(queue, fails):
-    """Do what a queue gives, where only tasks that pass `fails` fail; return what was done and given up."""
-    done, given_up = [], []
-    while (task := queue.take()) is not None:
-        of = [(job.replicate, job.fits, job.pairs) for job in task.jobs]
-        if not fails(task):
-            queue.settle(task)
-            done.extend(of)
-        elif queue.put_back(task, Lost("the worker died")):
-            given_up.extend(of)
-    return done, given_up
+def drained(tasks, fails):
+    """Do tasks, where those that pass `fails` fail; return what was stored and what was given up, in order.
+
+    A part is stood for by its task.
+    """
+    given_up, stored = [], []
+    queue = Queue(iter(tasks), 3, lambda task, _: given_up.append(task) or task)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rescue, "Part", Task)
+        while (task := queue.take()) is not None:
+            stored += queue.settle(task, Lost("the worker died") if fails(task) else task)
+    of = [
+        (job.replicate, job.fits, job.pairs) for task in stored if task not in given_up for job in task.jobs
+    ]
+    return of, [(task.jobs[0].replicate, task.jobs[0].fits) for task in given_up]
+
+
+BOTH = (("A", "B"),)
 
 
 def test_tasks_that_fail_are_done_again_in_pieces():
     def fails(task):
         return any(job.replicate == 5 and "B" in job.needed for job in task.jobs)
 
-    done, given_up = drained(Queue(iter([task_of(range(8)), task_of([8])]), 3), fails)
-    both = ("A", "B")
-    assert given_up == [(5, ("B",), ())]
-    assert done == [
-        *((i, both, (both,)) for i in range(5)),
-        (5, ("A",), ()),
-        *((i, both, (both,)) for i in (6, 7, 8)),
-    ]
+    stored, given_up = drained([task_of(range(8)), task_of([8])], fails)
+    assert given_up == [(5, ("B",))]
+    whole = [(i, ("A", "B"), BOTH) for i in range(9)]
+    assert stored == [*whole[:5], (5, ("A",), ()), *whole[6:]]
 
 
-def test_pairs_come_once_their_fits_are_there():
-    """The first attempt at everything dies, whatever it is."""
+def test_fits_that_can_be_done_are_stored_with_their_pairs_at_once():
+    """So that no pair is missing of fits that are stored, whenever the run is killed."""
+    three, pairs = ("A", "B", "C"), (("A", "B"), ("A", "C"), ("B", "C"))
+    stored, given_up = drained([task_of([0], three, pairs)], lambda task: "B" in task.jobs[0].needed)
+    assert given_up == [(0, ("B",))]
+    assert stored == [(0, ("A", "C"), (("A", "C"),))]
+
+
+def test_fits_that_can_only_be_done_by_themselves_are_stored_without_pairs():
+    stored, given_up = drained([task_of([0])], lambda task: bool(task.jobs[0].pairs))
+    assert stored == [(0, ("A",), ()), (0, ("B",), ())]
+    assert given_up == []
+
+
+def test_a_pair_with_a_fit_that_was_stored_before_is_done_again():
     begun = set()
 
-    def fails(task):
-        is_new = len(task.jobs[0].needed) > 1 and task.jobs not in begun and bool(task.jobs[0].fits)
+    def fails_once(task):
+        is_new = task.jobs not in begun and bool(task.jobs[0].pairs) and not begun
         begun.add(task.jobs)
         return is_new
 
-    done, given_up = drained(Queue(iter([task_of([0])]), 3), fails)
-    assert done == [(0, ("A",), ()), (0, ("B",), ()), (0, (), (("A", "B"),))]
-    assert given_up == []
-
-
-def test_a_pair_that_cannot_be_done_is_let_go():
-    done, given_up = drained(Queue(iter([task_of([0])]), 3), lambda task: bool(task.jobs[0].pairs))
-    assert done == [(0, ("A",), ()), (0, ("B",), ())]
-    assert given_up == []
+    stored, given_up = drained([task_of([0], ("B",))], fails_once)
+    assert (stored, given_up) == ([(0, ("B",), BOTH)], [])
 
 
 def test_what_raises_is_not_tried_again():
-    queue = Queue(iter([task_of([0], ("A",), ())]), 3)
-    assert queue.put_back(queue.take(), Failed("LookupError", "no"))
+    queue = Queue(iter([task_of([0], ("A",), ())]), 3, lambda *_: "given up")
+    assert queue.settle(queue.take(), Failed("LookupError", "no")) == ["given up"]
     assert queue.take() is None
 
 
