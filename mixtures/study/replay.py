@@ -235,11 +235,10 @@ def _read(store: Store, condition: Condition, index: int, methods: set[str]) -> 
     """The rows of a replicate that are of these methods alone."""
     frames = {}
     for kind in TABLES:
-        frame = store.read(kind)
-        is_own = (frame["condition"] == condition.key) & (frame["replicate"] == index)
+        frame = store.read(kind, of=(condition.key, index))
         for column in {"method", "versus"} & set(frame.columns):
-            is_own &= frame[column].isin(methods)
-        frames[kind] = frame[is_own]
+            frame = frame[frame[column].isin(methods)]
+        frames[kind] = frame
     return frames
 
 

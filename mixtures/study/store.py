@@ -183,8 +183,14 @@ class Store:
         for (kind, name), content in part.files.items():
             self.place.write(f"rows/{kind}/{name}", content)
 
-    def read(self, kind: str) -> pd.DataFrame:
+    def read(self, kind: str, of: tuple[str, int] | None = None) -> pd.DataFrame:
         """Return a table in the order of its keys, each row once however often it was computed.
+
+        Parameters
+        ----------
+        kind : str
+        of : (str, int), optional
+            The key of a condition, and a replicate: the rows of these alone, in little memory.
 
         Raises
         ------
@@ -194,7 +200,8 @@ class Store:
         import pyarrow as pa
 
         empty = table(TABLES[kind], [])
-        rows = pa.concat_tables([empty, *(self._rows(kind, name) for name in self.parts(kind))])
+        parts = (self._rows(kind, name) for name in self.parts(kind))
+        rows = pa.concat_tables([empty, *(part if of is None else _within(part, *of) for part in parts)])
         frame: pd.DataFrame = rows.to_pandas().drop_duplicates(_KEYS[kind])
         return frame.sort_values(_KEYS[kind], ignore_index=True)
 
@@ -292,6 +299,13 @@ class Store:
         name = f"runs/{hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]}.json"
         if not self.place.exists(name):
             self.place.write(name, json.dumps({"created": created, **run}, indent=2).encode())
+
+
+def _within(rows: pa.Table, condition: str, replicate: int) -> pa.Table:
+    """Rows of one replicate."""
+    from pyarrow import compute
+
+    return rows.filter((compute.field("condition") == condition) & (compute.field("replicate") == replicate))
 
 
 def _check_manifest(name: str, manifest: Any) -> None:

@@ -1,5 +1,6 @@
 """A replicate computed again: the same bits, and words for what is not."""
 
+import os
 import re
 from dataclasses import dataclass, replace
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 
 from mixtures.model.data import Dataset
-from mixtures.study import methods, replay
+from mixtures.model.fit import Status
+from mixtures.study import methods, replay, runner
 from mixtures.study.environment import environment, list_other
+from mixtures.study.outcomes import Failed
+from mixtures.study.parts import Part
 from mixtures.study.replay import find_condition, find_replicate, replay_command
-from mixtures.study.replicate import ORACLE, Replicate, attempt, generate, record
+from mixtures.study.replicate import ORACLE, Replicate, attempt, generate, hash_of, record, record_failure
 from mixtures.study.rows import TABLES, Rows
 from mixtures.study.runner import run
 from mixtures.study.store import Store
@@ -110,6 +114,48 @@ def test_pairs_are_compared_in_the_order_in_which_they_are_stored(tmp_path):
     assert sum(one.n_values for one in found.comparisons.values()) == n_values(
         store, "AB", found.replicate.condition.key, 0
     )
+
+
+@pytest.fixture
+def _workers_know_the_fakes(monkeypatch):
+    monkeypatch.setattr(runner, "work", engines.work)
+
+
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_what_two_workers_stored_is_the_same_in_this_process(tmp_path):
+    several = [METHODS[0], {"name": "EM", "engine": "em", "n_starts": 2}]
+    study = design(method=several, grid=grid(truth(), CLOSE), replicates=6)
+    store = run(study, tmp_path, n_workers=2)
+    assert os.getpid() not in set(store.read("fits")["worker"])
+    for condition in study.conditions:
+        for index in range(6):
+            found = again(store, condition.key, index)
+            assert found.is_same, found.comparisons
+
+
+@pytest.mark.parametrize("data_hash", ["", "of the data"])
+def test_a_fit_that_killed_its_worker_is_told_from_one_that_does_not(tmp_path, data_hash):
+    study, rows = design(), Rows.empty()
+    store = Store.prepare(tmp_path, study.to_toml())
+    (condition,), (method,) = study.conditions, study.method
+    replicate = generate(study.seed, condition, 0)
+    record_failure(
+        rows,
+        method.key,
+        condition,
+        0,
+        status=Status.WORKER_LOST,
+        failed=Failed("", "the worker died"),
+        data_hash=data_hash and hash_of(replicate.dataset.x),
+        seed=study.seed,
+    )
+    store.write(Part.of(rows))
+    found = again(store, condition.key, 0)
+    assert found.stored["A"].status == "worker_lost"
+    assert found.has_same_data
+    assert list(found.comparisons) == ["A"]  # there are no rows at the truth without a fit
+    by_column = {(one.table, one.column): one for one in found.comparisons["A"].differences}
+    assert by_column["fits", "status"].again == "converged"
 
 
 # What differs -----------------------------------------------------------------------------------

@@ -629,3 +629,13 @@ def test_a_disk_that_fails_between_the_heads_of_a_grown_study_does_not_bar_the_f
             Store.prepare(tmp_path, grown)
     Store.prepare(tmp_path, grown)
     assert set(Store.open(tmp_path).manifest()["claims"]) == {"means", "late"}
+
+
+def test_the_rows_of_one_replicate_are_read_alone(tmp_path):
+    store = Store.prepare(tmp_path, text())
+    for replicates in ((0, 1), (2, 3)):
+        store.write(Part.of(rows_of(*replicates)))
+    assert store.read("fits", of=("c", 2))["replicate"].tolist() == [2]
+    assert store.read("parameters", of=("c", 1))["replicate"].tolist() == [1]
+    assert store.read("fits", of=("d", 2)).empty
+    assert store.read("fits", of=("c", 2)).columns.tolist() == store.read("fits").columns.tolist()
