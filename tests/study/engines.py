@@ -189,13 +189,13 @@ class Endless(Halves):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Leisurely(Halves):
-    """Take a tenth of a second, once the number of the process is on record in `folder`."""
+    """Take a twentieth of a second, once the number of the process is on record in `folder`."""
 
     folder: str = ""
 
     def fit(self, spec, x, rng):
         (Path(self.folder) / str(os.getpid())).touch()
-        time.sleep(0.1)
+        time.sleep(0.05)
         return super().fit(spec, x, rng)
 
 

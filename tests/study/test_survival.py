@@ -1,5 +1,7 @@
 """Whatever goes wrong outside a fit is a row of the fits concerned, and the run goes on."""
 
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -160,6 +162,27 @@ def test_a_worker_that_dies_once_loses_nothing(tmp_path):
     assert (tmp_path / "died").exists()
     assert set(read(store, "fits")["status"]) == {"converged"}
     assert len(read(store, "pairs")) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_workers_may_be_killed_in_turn(tmp_path):
+    """The rows are those of one process that nobody kills."""
+    (tmp_path / "workers").mkdir()
+    slow = {"name": "L", "engine": "leisurely", "folder": str(tmp_path / "workers")}
+    study = design(method=[*TWO, slow], grid=grid(truth(), PRIOR), replicates=16)
+    killed = set()
+
+    def kill_another(progress):
+        alive = {int(path.name) for path in (tmp_path / "workers").iterdir()} - killed
+        if progress.n_done and alive and len(killed) < 2:
+            killed.add(worker := min(alive))
+            os.kill(worker, signal.SIGKILL)
+
+    two = run(study, tmp_path / "two", n_workers=2, on_progress=kill_another)
+    assert len(killed) == 2
+    assert_same_rows(all_rows(run(study, tmp_path / "one", n_workers=1)), all_rows(two))
+    assert set(read(two, "fits")["status"]) == {"converged"}
 
 
 @pytest.mark.usefixtures("_workers_know_the_fakes")
