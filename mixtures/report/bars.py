@@ -27,7 +27,7 @@ from mixtures.report.told import (
 )
 from mixtures.study.progress import Progress
 
-_PER_SECOND = 2  # frames
+_PER_SECOND = 1  # frames, of up to 50 ms
 _OTHER_LINES = 4  # of a terminal: the run, the other conditions, and room to spare
 _WIDE = 110  # columns, from which statuses have room beside the bars
 

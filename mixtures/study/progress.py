@@ -102,7 +102,7 @@ class Progress:
             method: _share(
                 measured, self.expected, {cell: n for cell, n in done.items() if cell[1] == method}
             )
-            for _, method in done
+            for method in {cell[1] for cell in done}
         }
         of_all = _share(measured, self.expected, done)
         return {

@@ -153,7 +153,7 @@ def record_failure(
             error_type=failed.error_type,
             seconds=seconds,
             data_hash=data_hash,
-            seed=seed,
+            seed=str(seed),
             host=platform.node(),
             worker=os.getpid(),
         )
@@ -188,7 +188,7 @@ def record(rows: Rows, key: str, replicate: Replicate, attempted: Attempt) -> At
             error_type=attempted.error_type,
             seconds=attempted.seconds,
             data_hash=hash_of(replicate.dataset.x),
-            seed=replicate.seed,
+            seed=str(replicate.seed),
             host=platform.node(),
             worker=os.getpid(),
             **({} if recovery is None else _measures(recovery)),

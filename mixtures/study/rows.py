@@ -19,9 +19,10 @@ class FitRow(NamedTuple):
     """One fit: how it ended and, where there is an estimate, what it recovered (see `Recovery`).
 
     `has_estimate` is false for a fit without one; its measures are then missing. `data_hash` is that
-    of the observations; with `seed`, the root seed of the study, the condition, the replicate and the
-    method it is what the fit is made again from. `error_type` names the exception of a fit with status
-    `error`. `host` and `worker` are the name of the machine and the number of the process.
+    of the observations; with `seed`, the root seed of the study, as text for its many digits, the
+    condition, the replicate and the method it is what the fit is made again from. `error_type` names
+    the exception of a fit with status `error`. `host` and `worker` are the name of the machine and the
+    number of the process.
     """
 
     condition: str
@@ -34,7 +35,7 @@ class FitRow(NamedTuple):
     error_type: str
     seconds: float
     data_hash: str
-    seed: int
+    seed: str
     host: str
     worker: int
     log_likelihood: float | None = None

@@ -57,7 +57,7 @@ def failed(of, replicate=0, message="no luck at 1.5", **changes):
         error_type="RuntimeError",
         seconds=1.0,
         data_hash="",
-        seed=1,
+        seed="1",
         host="",
         worker=1,
     )

@@ -87,6 +87,12 @@ def test_ranks_and_diagnostics_are_compared(tmp_path):
     assert found.comparisons["C"].n_values > 30
 
 
+def test_a_seed_may_have_many_digits(tmp_path):
+    store = run(design(seed=10**40 + 1, replicates=1), tmp_path, n_workers=1)
+    assert store.read("fits")["seed"].tolist() == [str(10**40 + 1)]
+    assert again(store, "apart, n = 40", 0).is_same
+
+
 def test_one_method_is_replayed_alone(store):
     engines.calls.clear()
     found = again(store, "apart, n = 40", 1, "B")

@@ -33,7 +33,7 @@ def fit_row(replicate=0, **changes):
         "error_type": "",
         "seconds": 0.1,
         "data_hash": "0",
-        "seed": 11,
+        "seed": "11",
         "host": "here",
         "worker": 1,
         "kl": 0.1 + replicate,
