@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mixtures.study.pilot import Pilot, Trial
 
 _SLOW = 5.0  # seconds for all fits of a replicate, worth a word while the pilot goes on
+_BUSY = 0.85  # share of the time that workers have a processor on an idle machine, at least
 _ERRORS = ("bias of weights", "bias of means", "bias of variances", "coverage of means")
 
 
@@ -26,7 +27,9 @@ _ERRORS = ("bias of weights", "bias of means", "bias of variances", "coverage of
 @click.option("--replicates", type=COUNT, help="Try this many of each condition at most.  [default: 50]")
 @click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), help="Begin nothing more then.  [default: 30]"
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Begin nothing more so long after the first.  [default: 30]",
 )
 @click.option(
     "--mcse",
@@ -177,6 +180,11 @@ def _say_costs(pilot: Pilot, forecast: Forecast) -> None:
         f"{_duration(forecast.starting_seconds)} to start and compile, {_duration(forecast.work_seconds)} of "
         "work to share."
     )
+    if forecast.processor_share < _BUSY:
+        click.echo(
+            f"The machine was busy: the workers had a processor {100 * forecast.processor_share:.0f}% of the "
+            "time. The study takes less where they have more, and more where they have less."
+        )
     click.echo(
         f"Storage: {at_most}about {_size(forecast.n_bytes)} in {forecast.n_parts} parts, "
         f"{_size(forecast.bytes_of_replicate)} a replicate."
@@ -211,6 +219,7 @@ def _as_json(forecast: Forecast, wanted: tuple[str, float] | None) -> dict[str, 
         "seconds": forecast.seconds,
         "starting_seconds": forecast.starting_seconds,
         "work_seconds": forecast.work_seconds,
+        "processor_share": forecast.processor_share,
         "bytes": forecast.n_bytes,
         "bytes_of_replicate": forecast.bytes_of_replicate,
         "parts": forecast.n_parts,

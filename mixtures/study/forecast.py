@@ -17,6 +17,7 @@ from mixtures.study.methods import expected_seconds
 from mixtures.study.pilot import Pilot, Trial
 from mixtures.study.plan import Plan
 
+_FIXED_SHARE = 0.95  # of the bytes of a part of one replicate, those that it would take whatever it held
 _MOST_JOBS = 100_000  # cut into tasks to see how many there are: a second or so
 
 
@@ -55,6 +56,8 @@ class Forecast:
         For workers to start and compile.
     work_seconds : float
         Of all workers together.
+    processor_share : float
+        Share of the time in which the workers of the pilot had a processor; in a run they may have more.
     n_parts, n_bytes : int
         Parts, of several files each, and the size of all.
     bytes_of_replicate : float
@@ -66,6 +69,7 @@ class Forecast:
     n_workers: int
     starting_seconds: float
     work_seconds: float
+    processor_share: float
     n_parts: int
     n_bytes: int
     bytes_of_replicate: float
@@ -109,6 +113,7 @@ def foresee(pilot: Pilot) -> Forecast:
         pilot.n_workers,
         pilot.starting_seconds,
         seconds,
+        pilot.processor_share,
         n_parts,
         round(n_bytes),
         n_bytes / n_replicates,
@@ -139,8 +144,11 @@ class _Costs:
 def _costs_of(pilot: Pilot) -> _Costs:
     tried = [(one, trials) for one in pilot.study.conditions if (trials := pilot.trials_of(one))]
     several = [trials for _, trials in tried if trials[-1].n_replicates > trials[0].n_replicates]
-    of_parts = [_beyond_replicates(trials[0], trials[-1]) for trials in several]
-    seconds, n_bytes = np.median(of_parts, axis=0).tolist() if of_parts else (0.0, 0.0)
+    if several:
+        of_parts = [_beyond_replicates(trials[0], trials[-1]) for trials in several]
+    else:
+        of_parts = [(0.0, _FIXED_SHARE * trials[-1].n_bytes) for _, trials in tried]
+    seconds, n_bytes = np.median(of_parts, axis=0).tolist()
     of = {}
     for condition, trials in tried:
         last = trials[-1]
@@ -156,9 +164,11 @@ def _costs_of(pilot: Pilot) -> _Costs:
 def _beyond_replicates(few: Trial, many: Trial) -> tuple[float, float]:
     """Seconds and bytes that a part costs however many replicates it holds, from two of one condition."""
     n = many.n_replicates - few.n_replicates
-    seconds = few.other_seconds - (many.other_seconds - few.other_seconds) / n * few.n_replicates
-    n_bytes = few.n_bytes - (many.n_bytes - few.n_bytes) / n * few.n_replicates
-    return max(seconds, 0.0), max(n_bytes, 0.0)
+    seconds, n_bytes = max(many.other_seconds - few.other_seconds, 0.0), max(many.n_bytes - few.n_bytes, 0)
+    return (
+        max(few.other_seconds - seconds / n * few.n_replicates, 0.0),
+        max(few.n_bytes - n_bytes / n * few.n_replicates, 0.0),
+    )
 
 
 def _fit_seconds(trials: Sequence[Trial]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ class Trial:
     n_replicates : int
     seconds : float
         All that they took: data, fits, comparisons, encoding.
+    processor_seconds : float
+        Those of them in which the worker had a processor.
     fit_seconds : dict of str to float
         Mean seconds of a fit by method.
     n_bytes, n_example_bytes : int
@@ -52,6 +55,7 @@ class Trial:
     condition: Condition
     n_replicates: int
     seconds: float
+    processor_seconds: float
     fit_seconds: dict[str, float]
     n_bytes: int
     n_example_bytes: int
@@ -95,6 +99,12 @@ class Pilot:
     def __post_init__(self) -> None:
         self.costs = Costs(self.study)
 
+    @property
+    def processor_share(self) -> float:
+        """Share of the time in which workers that had got going had a processor: 1 on an idle machine."""
+        trials = [trial for trial in self.trials if not trial.is_first] or self.trials
+        return sum(trial.processor_seconds for trial in trials) / sum(trial.seconds for trial in trials)
+
     def trials_of(self, condition: Condition) -> list[Trial]:
         """Return the trials of a condition, without the first of a worker if there are others."""
         own = [trial for trial in self.trials if trial.condition == condition]
@@ -121,7 +131,7 @@ def try_study(
     n_workers : int, optional
         Number of processes; by default one for each processor, as in a run.
     seconds : float
-        After so many nothing more is begun.
+        So long after the first trial, which may have had to compile, nothing more is begun.
     on_trial : callable, optional
         Called with each `Trial` as it is done.
 
@@ -133,23 +143,44 @@ def try_study(
     check(study)
     pilot = Pilot(study, as_count("n_workers", os.cpu_count() if n_workers is None else n_workers))
     most = min(as_count("replicates", replicates), max(map(study.replicates_of, study.method)))
-    began = time.perf_counter()
+    began, clock = time.perf_counter(), _Clock(seconds)
     with TemporaryDirectory(prefix="mixtures-") as folder, closing(pool_of(pilot.n_workers)) as pool:
         store = Store.prepare(folder, study.to_toml())
-        for indices in _blocks(pilot, most, began + seconds):
-            for outcome in pool.run(_taker(pilot, indices, began + seconds), try_out):
+        for indices in _blocks(pilot, most, clock):
+            for outcome in pool.run(_taker(pilot, indices, clock), try_out):
+                clock.start()
                 _note(pilot, store, outcome, time.perf_counter() - began, on_trial)
         pilot.starting_seconds += _warming_seconds(pilot)
         _measure(pilot, store)
     return pilot
 
 
-def try_out(task: Task) -> tuple[int, Part]:
-    """Do a task, and say which process did: the function that workers run."""
-    return os.getpid(), work(task)
+def try_out(task: Task) -> tuple[int, float, Part]:
+    """Do a task, and say which process did, and in what time of its processor: what workers run."""
+    began = time.process_time()
+    part = work(task)
+    return os.getpid(), time.process_time() - began, part
 
 
-def _blocks(pilot: Pilot, most: int, deadline: float) -> Iterator[range]:
+@dataclass(slots=True)
+class _Clock:
+    """The seconds that a pilot has, once it has started."""
+
+    seconds: float
+    ends: float = math.inf
+
+    def start(self) -> None:
+        """Start, unless it has started."""
+        if math.isinf(self.ends):
+            self.ends = time.perf_counter() + self.seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, 0 when none is."""
+        return max(self.ends - time.perf_counter(), 0.0)
+
+
+def _blocks(pilot: Pilot, most: int, clock: _Clock) -> Iterator[range]:
     """Yield the replicates to try together, the last as many as can be done in time."""
     yield range(1)
     if most > 1:
@@ -160,16 +191,15 @@ def _blocks(pilot: Pilot, most: int, deadline: float) -> Iterator[range]:
             for condition in pilot.study.conditions
             if (trials := pilot.trials_of(condition))
         )
-        left = max(deadline - time.perf_counter(), 0.0)
-        yield range(2, min(most, 2 + int(left * pilot.n_workers / max(replicate, 1e-9))))
+        yield range(2, min(most, 2 + int(clock.left * pilot.n_workers / max(replicate, 1e-9))))
 
 
-def _taker(pilot: Pilot, indices: range, deadline: float) -> Callable[[], Task | None]:
+def _taker(pilot: Pilot, indices: range, clock: _Clock) -> Callable[[], Task | None]:
     """Return what gives the next task, as long as there is time; at first, one for every worker at least."""
     tasks = [task for condition in pilot.study.conditions if (task := _task(pilot.study, condition, indices))]
     n = len(tasks) if pilot.trials else max(len(tasks), 2 * pilot.n_workers)
     waiting = islice(cycle(tasks), n)
-    return lambda: next(waiting, None) if time.perf_counter() < deadline else None
+    return lambda: next(waiting, None) if clock.left > 0 else None
 
 
 def _task(study: Study, condition: Condition, indices: range) -> Task | None:
@@ -184,7 +214,7 @@ def _task(study: Study, condition: Condition, indices: range) -> Task | None:
 def _note(
     pilot: Pilot,
     store: Store,
-    outcome: Outcome[Task, tuple[int, Part]],
+    outcome: Outcome[Task, tuple[int, float, Part]],
     elapsed: float,
     on_trial: Callable[[Trial], None] | None,
 ) -> None:
@@ -193,7 +223,7 @@ def _note(
     if not isinstance(result, tuple):
         pilot.problems.append(f"{task.condition.name}: {result.message}")
         return
-    worker, part = result
+    worker, processor_seconds, part = result
     if not pilot.trials:
         pilot.starting_seconds = elapsed - outcome.seconds
     names = {method.key: method.name for method in pilot.study.method}
@@ -205,6 +235,7 @@ def _note(
         task.condition,
         len(task.jobs),
         outcome.seconds,
+        processor_seconds,
         {names[key]: seconds / counts[key] for (_, key), seconds in part.seconds.items()},
         sum(map(len, part.files.values())) - n_example_bytes,
         n_example_bytes,

@@ -336,4 +336,4 @@ def work(task):
 
 def try_out(task):
     """Do a task of a pilot in a worker process that knows the engines of this file."""
-    return os.getpid(), work(task)
+    return os.getpid(), 0.0, work(task)

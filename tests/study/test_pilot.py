@@ -3,6 +3,7 @@
 import math
 import tempfile
 from itertools import count
+from time import process_time
 from types import SimpleNamespace
 
 import pytest
@@ -76,7 +77,8 @@ def test_a_pilot_tries_each_condition_before_it_tries_any_further():
 
 def test_a_pilot_begins_nothing_more_when_its_time_is_over(monkeypatch):
     ticks = count()
-    monkeypatch.setattr(pilot_module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)), process_time=process_time)
+    monkeypatch.setattr(pilot_module, "time", clock)
     study = design(**TWO | {"grid": grid(truth(), CLOSE, n=[40, 60, 80])})
     pilot = try_study(study, n_workers=1, seconds=9)
     assert 0 < len(pilot.trials) < 6
@@ -95,7 +97,7 @@ def made_pilot(study, *, fit, other, of_part, start):
         for condition in study.conditions:
             seconds = n * (sum(fit.values()) + other) + of_part
             pilot.trials.append(
-                Trial(condition, n, seconds, fit, 500 + 100 * n, 7 if n == 1 else 0, 1, False)
+                Trial(condition, n, seconds, seconds / 2, fit, 500 + 100 * n, 7 if n == 1 else 0, 1, False)
             )
     return pilot
 
@@ -108,9 +110,29 @@ def test_times_and_sizes_add_up(monkeypatch):
     work = 2 * (1000 * 0.02 + 200 * 0.3 + 1000 * 0.01) + forecast.n_parts * 0.05
     assert forecast.work_seconds == pytest.approx(work)
     assert forecast.seconds == pytest.approx(3.0 + work / 4)
+    assert forecast.processor_share == pytest.approx(0.5)
     # half of a replicate's 100 bytes for each method
     assert forecast.n_bytes == 2 * (1000 + 200) * 50 + 2 * 7 + forecast.n_parts * 500
     assert all(one.seconds == pytest.approx(0.02 if one.method == "A" else 0.3) for one in forecast.methods)
+
+
+def test_a_part_of_one_replicate_is_not_taken_for_the_replicate(monkeypatch):
+    study = design(**TWO | {"replicates": 1000, "method": [A]})
+    pilot = made_pilot(study, fit={"A": 20.0}, other=0.01, of_part=0.05, start=3.0)
+    pilot.trials = [trial for trial in pilot.trials if trial.n_replicates == 1]
+    monkeypatch.setattr("mixtures.study.forecast._expectations", lambda *_: (1, []))
+    forecast = foresee(pilot)
+    assert forecast.work_seconds == pytest.approx(2 * 1000 * 20.06)
+    assert forecast.n_bytes == pytest.approx(600 * (0.95 * forecast.n_parts + 0.05 * 2000), abs=20)
+
+
+def test_time_is_counted_from_the_first_result(monkeypatch):
+    seconds = iter([0.0, 500.0])  # it began; the first worker had to compile
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds, 500.5), process_time=process_time)
+    monkeypatch.setattr(pilot_module, "time", clock)
+    trials = []
+    try_study(design(**TWO), n_workers=1, replicates=2, seconds=1, on_trial=trials.append)
+    assert len(trials) == 4
 
 
 def test_conditions_not_tried_cost_what_the_others_do_by_what_they_should_take(monkeypatch):
