@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -26,6 +27,7 @@ _WORKER_ENVIRONMENT = {
     "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15",
 }
 _IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
+_SECONDS_BETWEEN_LOOKS = 1.0  # for the parent
 _FEEDER_SECONDS = 1.0  # it needs milliseconds
 _TASKS_OF_A_WORKER = 2  # one under way, and one at hand
 _MOST_FAILED_STARTS = 3  # in a row
@@ -248,5 +250,13 @@ def _start_worker(megabytes: float | None) -> None:
     """Leave Ctrl-C to the coordinator, which stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_WORKER_ENVIRONMENT)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if megabytes is not None:
         limit_memory(megabytes)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent is gone: one that was killed cannot stop its workers."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
