@@ -122,7 +122,7 @@ class Workers:
                 1,
                 timeout=_IDLE_SECONDS,
                 initializer=_start_worker,
-                initargs=(self._megabytes,),
+                initargs=(os.getpid(), self._megabytes),
                 env=_WORKER_ENVIRONMENT,
             )
         self._submit(worker, _STARTING, ready, work)
@@ -246,11 +246,11 @@ def _ignoring_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def _start_worker(megabytes: float | None) -> None:
+def _start_worker(parent: int, megabytes: float | None) -> None:
     """Leave Ctrl-C to the coordinator, which stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_WORKER_ENVIRONMENT)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if megabytes is not None:
         limit_memory(megabytes)
 
