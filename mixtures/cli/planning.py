@@ -52,6 +52,7 @@ def plan_study(
     from mixtures.study.claim import one_of
     from mixtures.study.design import Study
     from mixtures.study.forecast import foresee
+    from mixtures.study.outcomes import WorkersFailedError
     from mixtures.study.pilot import try_study
     from mixtures.study.until import UNTIL_MEASURES
 
@@ -61,7 +62,10 @@ def plan_study(
     if "workers" in asked:
         asked["n_workers"] = asked.pop("workers")
     wanted = _wanted(parsed, mcse, measure)
-    pilot = try_study(parsed, **asked, on_trial=_say_slow())
+    try:
+        pilot = try_study(parsed, **asked, on_trial=_say_slow())
+    except WorkersFailedError as error:
+        raise ValueError(str(error)) from None
     forecast = foresee(pilot)
     if as_json_only:
         click.echo(json.dumps(_as_json(forecast, wanted), indent=2))

@@ -140,8 +140,9 @@ def test_a_smaller_error_extends_a_study_as_if_it_had_been_asked_for_at_first(tm
 
 
 def test_a_method_added_later_has_its_say(tmp_path):
-    more = TWO | {"method": [A, B, A | {"name": "C", "noise": 2.0}]}
-    run(design(**TWO), tmp_path / "grown", n_workers=1)
+    few = TWO | {"grid": grid(CLOSE)}
+    more = few | {"method": [A, B, A | {"name": "C", "noise": 2.0}]}
+    run(design(**few), tmp_path / "grown", n_workers=1)
     grown = run(design(**more), tmp_path / "grown", n_workers=1)
     assert_same_rows(all_rows(grown), all_rows(run(design(**more), tmp_path / "fresh", n_workers=1)))
 
