@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 import time
@@ -56,7 +57,8 @@ class _Watch:
         # Not a Condition: TimeUpError may come anywhere, and only a plain lock is taken in one step.
         self._lock = threading.Lock()
         self._calls: dict[int, _Call] = {}
-        self._megabytes: float | None = None
+        self._megabytes = math.inf
+        self._resident_megabytes: Callable[[], float] = float
         self._thread: threading.Thread | None = None
 
     def begin(self, call: _Call) -> None:
@@ -76,8 +78,12 @@ class _Watch:
         self._calls.pop(id(call), None)
 
     def limit_memory(self, megabytes: float) -> None:
+        import psutil
+
+        process = psutil.Process()
         with self._lock:
             self._megabytes = megabytes
+            self._resident_megabytes = lambda: process.memory_info().rss / 1e6
             self._start()
 
     def _start(self) -> None:
@@ -91,8 +97,7 @@ class _Watch:
             with self._lock:
                 for call in list(self._calls.values()):
                     _look_at(call, time.monotonic() - call.began)
-                megabytes = self._megabytes
-            if megabytes is not None and _resident_megabytes() > megabytes:
+            if self._resident_megabytes() > self._megabytes:
                 os._exit(MEMORY_EXIT)
 
 
@@ -133,9 +138,3 @@ def _send(thread: int, error: type[BaseException] | None) -> None:
     """Raise an exception in a thread as soon as it gets to a step of Python, or take back one sent."""
     what: Any = None if error is None else ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
-
-
-def _resident_megabytes() -> float:
-    import psutil
-
-    return float(psutil.Process().memory_info().rss) / 1e6

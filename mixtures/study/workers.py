@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import signal
 import threading
 import time
@@ -26,13 +25,12 @@ _WORKER_ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",
     "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15",
 }
-_IDLE_SECONDS = 3600  # a worker that is dropped loses its compiled sampler
 _SECONDS_BETWEEN_LOOKS = 1.0  # for the parent
 _FEEDER_SECONDS = 1.0  # it needs milliseconds
 _TASKS_OF_A_WORKER = 2  # one under way, and one at hand
 _MOST_FAILED_STARTS = 3  # in a row
 _STARTING: Final = object()
-_EXIT = re.compile(r"exit codes of the workers are \{(\w+)\((-?\d+)\)")
+_ENDS_OF_FILE = ("EOFError", "OSError: got end of file")  # the death of a process, as seen from here
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +40,7 @@ class _Worker:
     Attributes
     ----------
     executor : loky.ProcessPoolExecutor
+    process : loky's Process
     pending : dict
         What is in flight, by its future; `_STARTING` for the import of the work.
     suspects : deque
@@ -50,7 +49,8 @@ class _Worker:
         Whether the one task in flight was a suspect.
     """
 
-    executor: Any
+    executor: Any = None
+    process: Any = None
     pending: dict[Future[Any], Any] = field(default_factory=dict)
     suspects: deque[Any] = field(default_factory=deque)
     is_alone: bool = False
@@ -97,7 +97,7 @@ class Workers:
         """
         try:
             while len(self._workers) < self.n_workers:
-                self._workers.append(worker := _Worker(None))
+                self._workers.append(worker := _Worker())
                 self._start(worker, work)
             while True:
                 self._fill(take, work)
@@ -120,12 +120,14 @@ class Workers:
         with _ignoring_interrupts():  # half a pool leaks semaphores
             worker.executor = ProcessPoolExecutor(
                 1,
-                timeout=_IDLE_SECONDS,
                 initializer=_start_worker,
                 initargs=(os.getpid(), self._megabytes),
                 env=_WORKER_ENVIRONMENT,
             )
         self._submit(worker, _STARTING, ready, work)
+        worker.process = next(iter(worker.executor._processes.values()), None)
+        # Held here too, the end that results are written to would keep one that is cut short from ending.
+        worker.executor._result_queue._writer.close()
 
     def _fill[T](self, take: Callable[[], T | None], work: Callable[[T], Any]) -> None:
         """Give every worker something to do."""
@@ -178,46 +180,44 @@ class Workers:
         worker.pending.clear()
         worker.is_alone = False
         _stop(worker.executor, kill=True)
+        exit_code = getattr(worker.process, "exitcode", None)
+        reason, is_timeout = self._reason(exit_code, error), exit_code == TIME_EXIT
         if _STARTING in tasks:
             tasks.remove(_STARTING)
-            self._count_failed_start(error)
+            self._count_failed_start(reason)
         self._start(worker, work)
         for future, task in ended:
             yield Outcome(task, *future.result())
         if len(tasks) == 1:
-            lost = Lost(f"the worker died: {self._reason(error)}", _exit_code(error) == TIME_EXIT)
-            yield Outcome(tasks[0], lost, math.nan)
+            yield Outcome(tasks[0], Lost(f"the worker died: {reason}", is_timeout), math.nan)
         else:
             worker.suspects.extend(tasks)
 
-    def _count_failed_start(self, error: BaseException) -> None:
+    def _count_failed_start(self, reason: str) -> None:
         self._n_failed_starts += 1
         if self._n_failed_starts == _MOST_FAILED_STARTS:
             raise WorkersFailedError(
                 "workers must be able to start; "
-                f"{_MOST_FAILED_STARTS} in a row could not, the last one for: {self._reason(error)}. "
+                f"{_MOST_FAILED_STARTS} in a row could not, the last one for: {reason}. "
                 "To see more, run in one process (--workers 1, n_workers=1)"
             )
 
-    def _reason(self, error: BaseException) -> str:
-        """Say what a process died of: by its last words, or by how it ended, which loky writes."""
-        if error.__cause__ is not None:
-            return str(error.__cause__).strip().strip('"').rstrip().splitlines()[-1]
-        if _exit_code(error) == MEMORY_EXIT:
+    def _reason(self, exit_code: int | None, error: BaseException) -> str:
+        """Say what a process died of: by its last words, or by how it ended."""
+        words = str(error.__cause__ or "").strip().strip('"').rstrip().rsplit("\n", 1)[-1]
+        if words and not words.startswith(_ENDS_OF_FILE):
+            return words
+        if exit_code == MEMORY_EXIT:
             return f"its memory was beyond the limit of {self._megabytes:g} MB"
-        found = _EXIT.search(str(error))
-        if found is None:
+        if exit_code is None:
             return str(error).splitlines()[0]
-        return f"exit code {found[2]}" if found[1] == "EXIT" else f"{found[1]} ({found[2]})"
+        return (
+            f"exit code {exit_code}" if exit_code >= 0 else f"{signal.Signals(-exit_code).name} ({exit_code})"
+        )
 
 
 def _has_result(future: Future[Any]) -> bool:
     return future.done() and future.exception() is None
-
-
-def _exit_code(error: BaseException) -> int | None:
-    found = _EXIT.search(str(error))
-    return None if found is None else int(found[2])
 
 
 def _stop(executor: Any, *, kill: bool) -> None:

@@ -1,8 +1,11 @@
 """Work for the tests of executors. Importable, so that workers can have it."""
 
+import gc
 import os
 import signal
+import struct
 import time
+from multiprocessing.connection import Connection
 
 
 def square(i):
@@ -57,6 +60,15 @@ def die_in_a_while(task):
         time.sleep(0.5)
         os._exit(9)
     return "done"
+
+
+def die_while_sending(i):
+    """Die, if third, having sent the beginning of what is announced as ten megabytes."""
+    if i == 3:
+        for pipe in [one for one in gc.get_objects() if isinstance(one, Connection) and one.writable]:
+            os.write(pipe.fileno(), struct.pack("!i", 10_000_000) + b"begun")
+        os._exit(9)
+    return i
 
 
 def sleep(seconds):

@@ -118,6 +118,13 @@ def test_a_deadly_task_is_given_up_and_the_others_are_done(work, reason):
     assert seen == {i: i * i for i in range(12) if i != 3}
 
 
+def test_a_worker_may_die_while_it_sends_a_result():
+    """The rest of the result is not waited for."""
+    seen = results(tasks.die_while_sending, range(6), pool_of(2))
+    assert seen.pop(3) == Lost("the worker died: exit code 9")
+    assert seen == {i: i for i in (0, 1, 2, 4, 5)}
+
+
 def test_the_others_go_on_while_a_worker_dies():
     """The death of one worker is nobody else's: the other keeps its process throughout."""
     seen = list(outcomes(pool_of(2), tasks.exit_at_a_multiple_of_seven, range(40)))
