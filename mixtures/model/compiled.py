@@ -37,9 +37,11 @@ def compiled[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 def compiled_sums[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function whose sums may be reordered, so that they are vectorised.
 
-    The order is the machine code's own: the same function gives the same bits at every call.
+    The order is the machine code's own. It becomes part of whatever calls it, as a function of its own
+    would be there twice, in two orders: whether the caller's copy or the one compiled alone is run
+    depends on what a process has loaded before.
     """
-    return _compile(function, _ANY_ORDER)
+    return _compile(function, _ANY_ORDER, forceinline=True)
 
 
 def compiled_threads[**P, R](function: Callable[P, R]) -> Callable[P, R]:
@@ -48,11 +50,12 @@ def compiled_threads[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _compile[**P, R](
-    function: Callable[P, R], fastmath: frozenset[str], parallel: bool = False
+    function: Callable[P, R], fastmath: frozenset[str], *, parallel: bool = False, forceinline: bool = False
 ) -> Callable[P, R]:
     options: dict[str, Any] = {
         "fastmath": set(fastmath),
         "parallel": parallel,
+        "forceinline": forceinline,
         "error_model": "numpy",
         "nogil": True,
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-
-from mixtures.model.files import replacing
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -86,10 +86,7 @@ class Place:
     def write(self, name: str, content: bytes) -> None:
         """Write a file, and the folders that it lies in."""
         if self.is_local:
-            path = Path(self._path(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
+            _write(self._path(name), content)
         else:
             with self.files.open_output_stream(self._path(name)) as file:
                 file.write(content)
@@ -106,6 +103,26 @@ class Place:
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}".rstrip("/")
+
+
+def _write(path: str, content: bytes) -> None:
+    """Write a file of this machine, whole or not at all.
+
+    As `model.files.replacing` does, but without a `Path`: Python 3.12 keeps the name of every one for ever,
+    105 bytes a file.
+    """
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    temporary = f"{folder}/.{name}.{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:  # noqa: PTH123
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
 
 
 def is_uri(folder: str | Path) -> bool:

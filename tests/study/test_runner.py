@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,8 @@ from mixtures.study.summary import summarise
 from study import engines
 from study.designs import CLOSE, PRIOR, design, grid, truth
 from study.tables import all_rows, assert_same_rows, read
+
+_replace = os.replace
 
 TWO = [{"name": "A", "engine": "halves"}, {"name": "B", "engine": "halves", "noise": 0.1}]
 
@@ -222,15 +223,15 @@ def test_a_disk_that_fails_keeps_what_was_stored(tmp_path, monkeypatch, error):
     study = design(method=TWO, replicates=20)
     n_parts = 0
 
-    def replace(self, target):
+    def replace(source, target):
         nonlocal n_parts
         n_parts += 1
         if n_parts == 10:  # two files of the study, five tables of its first task
             raise OSError(error, os.strerror(error))
-        return os.replace(self, target)  # noqa: PTH105  its method is what is replaced
+        _replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", replace)
+        patch.setattr(os, "replace", replace)
         with pytest.raises(OSError, match=os.strerror(error)):
             run(study, tmp_path / "full", n_workers=1)
     store = Store.open(tmp_path / "full")
