@@ -419,7 +419,7 @@ def test_a_folder_that_cannot_be_written_is_named(store, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(ValueError, match="must be writable; Permission denied") as error:
         write_study_report(store)
     assert str(store.folder) in str(error.value)
