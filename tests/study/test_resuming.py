@@ -89,3 +89,17 @@ def test_killed_at_random_moments_and_resumed(tmp_path, whole, n_workers):
     store = run(STUDY, folder, n_workers=1)
     assert not store.set_aside
     assert_same_rows(all_rows(store), whole)
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_on_one_folder(tmp_path, whole):
+    """Both finish, and what both did counts once."""
+    folder = tmp_path / "results"
+    runs = [begin(folder, 1) for _ in range(2)]
+    for process in runs:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    store = Store.open(folder)
+    assert not store.set_aside
+    assert_same_rows(all_rows(store), whole)
+    assert (folder / "report.html").is_file()
