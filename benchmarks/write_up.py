@@ -17,16 +17,8 @@ if TYPE_CHECKING:
 _DOCS = Path("docs")
 _BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->"
 _ORDER = (
-    "passes",
-    "passes-avx2",
-    "threads",
-    "memory",
-    "modes",
-    "fits",
-    "posterior",
-    "studies",
-    "coordinator",
-    "command",
+    *("passes", "passes-avx2", "threads", "memory", "modes"),
+    *("fits", "posterior", "studies", "coordinator", "command"),
 )
 _COLOURS = {"this library": "#0072b2", "scikit-learn": "#d55e00"}
 
