@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mixtures.study.parts import decode, encode, end_to_end
+from mixtures.study.parts import decode, encode, end_to_end, keys_of
 from mixtures.study.store import Store
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def compact(store: Store, *, n_bytes: int = _BYTES) -> Compaction:
     group = _Group()
     for name in store.parts("fits"):
         n_before += 1
-        group.add(store, name)
-        if group.size >= n_bytes:
+        if group.size >= n_bytes and not group.shares_files_with(name):
             n_after += group.join(store)
             group = _Group()
+        group.add(store, name)
     return Compaction(n_before, n_after + group.join(store))
 
 
@@ -62,6 +62,10 @@ class _Group:
     tables: dict[str, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
     names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     size: int = 0
+
+    def shares_files_with(self, name: str) -> bool:
+        """Whether another part may have files in common with the last: a task done twice has."""
+        return keys_of(self.names["fits"][-1]) == keys_of(name)
 
     def add(self, store: Store, name: str) -> None:
         """Take up the part whose `fits` have this name."""

@@ -25,10 +25,10 @@ class Ledger:
         """Add replicates (m,) of a condition and methods."""
         n = int(replicates.max(initial=-1)) + 1
         before = self._flags.get(of, np.zeros(0, dtype=bool))
-        flags = np.zeros(max(n, len(before)), dtype=bool)
-        flags[: len(before)] = before
-        flags[replicates] = True
-        self._flags[of] = flags
+        if n > len(before):
+            before = np.concatenate([before, np.zeros(max(n, 2 * len(before)) - len(before), dtype=bool)])
+        before[replicates] = True
+        self._flags[of] = before
 
     def has(self, of: tuple[str, ...], replicates: Integers) -> Flags:
         """Whether each of the replicates (m,) of a condition and methods is there."""

@@ -121,6 +121,11 @@ def is_part(name: str) -> bool:
     return name.endswith(_ENDING) and not name.startswith(".")
 
 
+def keys_of(name: str) -> str:
+    """What of a file's name says what its rows are of."""
+    return name.partition("-")[0]
+
+
 def _hash_of_keys(tables: Mapping[str, pa.Table]) -> str:
     digest = hashlib.sha256()
     for kind in ("fits", "pairs"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def _write(path: str, content: bytes) -> None:
     """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    temporary = f"{folder}/.{name}.{os.getpid()}"
+    temporary = f"{folder}/.{name}.{secrets.token_hex(8)}"  # machines that share the folder share numbers
     try:
         with open(temporary, "wb") as file:  # noqa: PTH123
             file.write(content)

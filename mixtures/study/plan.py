@@ -140,7 +140,8 @@ class Plan:
         """Yield what is missing of each replicate that misses anything."""
         has = {method.name: self._has_fit(condition, method) for method in self.study.method}
         keys = {method.name: method.key for method in self.study.method}
-        for index in range(max(map(len, has.values()))):
+        first, step = (0, 1) if self.shard is None else (self.shard.number - 1, self.shard.n_shards)
+        for index in range(first, max(map(len, has.values())), step):
             names = [name for name, flags in has.items() if index < len(flags)]
             fits = tuple(name for name in names if not has[name][index])
             if fits:

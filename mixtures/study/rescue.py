@@ -75,12 +75,17 @@ class Queue:
     def _failed(self, task: Task, failure: Failed | Lost) -> list[Part]:
         """Return what is to be stored after a task of one replicate has failed."""
         job, split = task.jobs[0], self._splits.get(_place(task))
+        is_worth_another = (
+            isinstance(failure, Lost) and not failure.is_timeout and task.n_losses + 1 < self._n_tries
+        )
         if split is not None and not split.left:  # what can be done by itself cannot be done together
+            if is_worth_another:
+                return self._put_back(replace(task, n_losses=task.n_losses + 1))
             return self._splits.pop(_place(task)).parts
         if split is None and (len(job.fits) > 1 or job.pairs):
             self._splits[_place(task)] = _Split(task, set(job.fits))
             return self._put_back(*(_piece(task, (name,), ()) for name in job.fits))
-        if isinstance(failure, Lost) and not failure.is_timeout and task.n_losses + 1 < self._n_tries:
+        if is_worth_another:
             return self._put_back(replace(task, n_losses=task.n_losses + 1))
         given_up = self._give_up(task, failure)
         if split is None:

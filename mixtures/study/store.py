@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 _STUDY, _MANIFEST = "study.toml", "manifest.json"
+_MOST_TRIES = 5  # to read parts while others join them
 _KEYS = {
     "fits": ["condition", "replicate", "method"],
     "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
@@ -107,14 +108,16 @@ class Store:
         study = Study.from_toml(text)
         try:
             is_new = not store.place.exists(_STUDY)
+            if is_new and not store._is_free():
+                is_new = not store.place.exists(_STUDY)  # another shard may have begun meanwhile
+                if is_new:
+                    raise ValueError(
+                        f"{folder}: the folder must be empty or hold results of the study; got other files"
+                    )
             if not is_new:
                 store = cls._find(store.place)
                 store._check_growth(study)
                 store = store._verified()
-            elif not store._is_free():
-                raise ValueError(
-                    f"{folder}: the folder must be empty or hold results of the study; got other files"
-                )
             store._write_heads(study, text, shard, is_new=is_new)
         except OSError as error:
             raise ValueError(f"{folder}: the folder must be writable; {error.strerror or error}") from None
@@ -199,11 +202,15 @@ class Store:
         """
         import pyarrow as pa
 
+        def gather() -> pa.Table:
+            parts = (self._rows(kind, name) for name in self.parts(kind))
+            return pa.concat_tables([empty, *(part if of is None else _within(part, *of) for part in parts)])
+
         empty = table(TABLES[kind], [])
-        parts = (self._rows(kind, name) for name in self.parts(kind))
-        rows = pa.concat_tables([empty, *(part if of is None else _within(part, *of) for part in parts)])
-        frame: pd.DataFrame = rows.to_pandas().drop_duplicates(_KEYS[kind])
-        return frame.sort_values(_KEYS[kind], ignore_index=True)
+        frame: pd.DataFrame = _settled(gather).to_pandas()
+        if kind == "fits":  # one run may have lost a fit that another finished, whose parameters are there
+            frame = frame.sort_values("has_estimate", ascending=False, kind="stable")
+        return frame.drop_duplicates(_KEYS[kind]).sort_values(_KEYS[kind], ignore_index=True)
 
     def parts(self, kind: str) -> list[str]:
         """Names of the files that hold a table, sorted."""
@@ -213,6 +220,8 @@ class Store:
         path = f"rows/{kind}/{name}"
         try:
             return decode(kind, name, self.place.read(path), columns)[0]
+        except FileNotFoundError:
+            raise
         except (DamagedPartError, OSError) as error:
             raise ValueError(
                 f"{self.place.child(path)}: the part of the results must be whole; {error} "
@@ -249,8 +258,10 @@ class Store:
             place += "~"
         path, note = f"rows/{kind}/{name}", f"{self.place.child(place)}: {reason}"
         try:
-            self.place.write(f"{place}.txt", f"{now()}: {reason}\n".encode())
             self.place.move(path, place)
+            self.place.write(f"{place}.txt", f"{now()}: {reason}\n".encode())
+        except FileNotFoundError:
+            pass  # another process has just set it aside
         except OSError as error:
             raise ValueError(
                 f"{self.place.child(path)}: the part of the results must be whole; {reason}, and it cannot "
@@ -267,12 +278,17 @@ class Store:
         return self._ledger("pairs")
 
     def _ledger(self, kind: str) -> Ledger:
-        ledger, columns = Ledger(), ["condition", "method", *(["versus"] if kind == "pairs" else [])]
-        for name in self.parts(kind):
-            rows = self._rows(kind, name, [*columns, "replicate"]).to_pandas()
-            for of, its in rows.groupby(columns, sort=False):
-                ledger.add(of, its["replicate"].to_numpy())
-        return ledger
+        columns = ["condition", "method", *(["versus"] if kind == "pairs" else [])]
+
+        def gather() -> Ledger:
+            ledger = Ledger()
+            for name in self.parts(kind):
+                rows = self._rows(kind, name, [*columns, "replicate"]).to_pandas()
+                for of, its in rows.groupby(columns, sort=False):
+                    ledger.add(of, its["replicate"].to_numpy())
+            return ledger
+
+        return _settled(gather)
 
     def _write_heads(self, study: Study, text: str, shard: Shard | None, *, is_new: bool) -> None:
         self._note_run(shard)
@@ -306,6 +322,16 @@ def _within(rows: pa.Table, condition: str, replicate: int) -> pa.Table:
     from pyarrow import compute
 
     return rows.filter((compute.field("condition") == condition) & (compute.field("replicate") == replicate))
+
+
+def _settled[R](gather: Callable[[], R]) -> R:
+    """Gather from all parts; once more where some were made into larger ones meanwhile."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return gather()
+        except FileNotFoundError:
+            pass
+    return gather()
 
 
 def _check_manifest(name: str, manifest: Any) -> None:

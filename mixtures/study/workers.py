@@ -211,9 +211,8 @@ class Workers:
             return f"its memory was beyond the limit of {self._megabytes:g} MB"
         if exit_code is None:
             return str(error).splitlines()[0]
-        return (
-            f"exit code {exit_code}" if exit_code >= 0 else f"{signal.Signals(-exit_code).name} ({exit_code})"
-        )
+        names = {known.value: known.name for known in signal.Signals}  # real-time signals have none
+        return f"{names.get(-exit_code, 'exit code')} {f'({exit_code})' if exit_code < 0 else exit_code}"
 
 
 def _has_result(future: Future[Any]) -> bool:

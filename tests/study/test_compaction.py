@@ -69,3 +69,34 @@ def test_nothing_is_lost_or_counted_twice_wherever_it_stops(store, monkeypatch, 
     opened = Store.open(store.folder)
     assert not opened.set_aside
     assert repr(content(opened)) == before
+
+
+def test_a_task_that_was_done_twice_stays_together(tmp_path):
+    """Its parts differ in the times of their fits alone, and have the files of other tables in common."""
+    store = Store.prepare(tmp_path / "results", text())
+    for replicates in ((0, 1), (2, 3), (4, 5)):
+        rows = rows_of(*replicates)
+        store.write(Part.of(rows))
+        rows.fits[:] = [row._replace(seconds=9.0) for row in rows.fits]
+        store.write(Part.of(rows))
+    assert (len(store.parts("fits")), len(store.parts("parameters"))) == (6, 3)
+    assert compact(store, n_bytes=1) == Compaction(6, 3)
+    opened = Store.open(store.folder)
+    assert not opened.set_aside
+    for kind in TABLES:
+        assert opened.read(kind)["replicate"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("what", [lambda store: store.read("fits"), lambda store: store.done()])
+def test_results_are_read_while_parts_are_joined(store, monkeypatch, what):
+    names, joined = Place.names, []
+
+    def names_and_join(place, folder=""):
+        found = names(place, folder)
+        if folder == "rows/fits" and not joined:
+            joined.append(True)
+            compact(Store(place))
+        return found
+
+    monkeypatch.setattr(Place, "names", names_and_join)
+    assert len(what(store)) == 10

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -374,6 +375,58 @@ def test_a_part_that_another_process_writes_meanwhile_is_no_damage(store, monkey
     monkeypatch.setattr(Place, "names", names_while_written)
     assert not Store.open(store.folder).set_aside
     assert set(store.done()) == {("c", 0, "m")}
+
+
+def test_a_fit_that_one_run_lost_and_another_finished_is_finished(store):
+    """Its parameters are there, so its row must be the one with an estimate, however files are called."""
+    for replicate in range(8):
+        lost = Rows.empty()
+        lost.fits.append(fit_row(replicate, status="worker_lost", has_estimate=False))
+        for rows in (lost, rows_of(replicate)):
+            store.write(Part.of(rows))
+    assert store.read("fits")["status"].tolist() == ["converged"] * 8
+
+
+def test_a_part_that_another_process_sets_aside_first_is_no_error(store, monkeypatch):
+    store.write(Part.of(rows_of(0)))
+    part_of(store).write_bytes(b"")
+    move = Place.move
+
+    def move_twice(place, name, to):
+        move(place, name, f"{to}-by-another")
+        move(place, name, to)
+
+    monkeypatch.setattr(Place, "move", move_twice)
+    assert len(Store.open(store.folder).set_aside) == 1
+    assert not Store.open(store.folder).set_aside
+
+
+def test_another_shard_may_begin_at_the_same_time(tmp_path, monkeypatch):
+    """Here it writes its heads just as this one looks whether the folder is free."""
+    names, begun = Place.names, []
+
+    def names_once_begun(place, folder=""):
+        if not begun:
+            begun.append(True)
+            Store.prepare(tmp_path / "results", text())
+        return names(place, folder)
+
+    monkeypatch.setattr(Place, "names", names_once_begun)
+    assert Store.prepare(tmp_path / "results", text()).study() == design()
+
+
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+    """Threads share the number of their process, as may processes of machines that share a folder."""
+    place, contents = Place.of(tmp_path), [bytes([i]) * 200_000 for i in range(4)]
+
+    def write(content):
+        for _ in range(25):
+            place.write("rows/file", content)
+            assert place.read("rows/file") in contents
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, contents))
+    assert place.names("rows") == ["file"]
 
 
 def test_temporary_files_of_a_killed_writer_are_no_parts(store):
