@@ -16,7 +16,6 @@ from study.designs import claim, grid, text, truth
 from study.tables import all_rows, assert_same_rows
 
 from mixtures.cli import _run
-from mixtures.study import methods
 from mixtures.study.store import Store
 
 MIXTURE = "weights = [0.5, 0.5]\nmeans = [0, 4]\nvariances = [1, 1]\n"
@@ -25,9 +24,7 @@ MIXTURE = "weights = [0.5, 0.5]\nmeans = [0, 4]\nvariances = [1, 1]\n"
 @pytest.fixture(autouse=True)
 def _somewhere_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, engine in engines.FAKES.items():
-        monkeypatch.setitem(methods.ENGINES, name, engine)
-    engines.calls.clear()
+    engines.register(monkeypatch)
 
 
 @pytest.fixture

@@ -25,9 +25,7 @@ METHODS = [
 @pytest.fixture(autouse=True)
 def _somewhere_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, engine in engines.FAKES.items():
-        monkeypatch.setitem(methods.ENGINES, name, engine)
-    engines.calls.clear()
+    engines.register(monkeypatch)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ _ERRORS = ("bias of weights", "bias of means", "bias of variances", "coverage of
 @click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=1e9),
     help="Begin nothing more so long after the first.  [default: 30]",
 )
 @click.option(
@@ -136,7 +136,8 @@ def _factors(n: int) -> tuple[float, float]:
     """Ends of the 95% interval of a standard deviation from n normal observations, as its multiples."""
     from scipy.stats import chi2
 
-    return tuple(math.sqrt((n - 1) / chi2.ppf(tail, n - 1)) for tail in (0.975, 0.025))  # type: ignore[return-value]
+    low, high = (math.sqrt((n - 1) / chi2.ppf(tail, n - 1)) for tail in (0.975, 0.025))
+    return low, high
 
 
 def _find(one: MethodForecast, name: str) -> Expectation | None:

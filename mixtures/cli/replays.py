@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--condition", "given", required=True, help="Key of the condition, how it begins, or its name in reports."
 )
-@click.option("--replicate", type=click.IntRange(min=0), required=True, help="Counted from 0.")
+@click.option("--replicate", type=click.IntRange(min=0, max=10**9), required=True, help="Counted from 0.")
 @click.option("--method", help="Name of one method.  [default: all that are stored]")
 @click.option("--out", type=PATH, help="Folder to write to.  [default: results/replay-NAME-KEY-R]")
 @click.option("--traceback", "with_traceback", is_flag=True, help="Show where an exception comes from.")

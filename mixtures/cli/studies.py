@@ -7,7 +7,7 @@ import json
 import math
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,7 @@ from mixtures.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from mixtures.study.store import Store
     from mixtures.study.summary import Summary
 
 
@@ -60,79 +61,77 @@ if TYPE_CHECKING:
     help="End a worker that holds more.  [default: none]",
 )
 @click.option("--shard", metavar="I/N", help="Do the I-th of N shards only, for array jobs; no report.")
-def run_study(
-    study: Path,
-    out: Path | str | None,
-    *,
-    replicates: int | None,
-    workers: int | None,
-    dask: str | None,
-    time_limit: float | None,
-    memory_limit: float | None,
-    as_json: bool,
-    shard: str | None,
-) -> int:
+def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: Any) -> int:
     """Run a STUDY file, or what is missing of it, and write its report.
 
     Exits with 1 if a claim is refuted or a fit ends without an estimate.
     """
-    from mixtures.report.page import write_study_report
-    from mixtures.report.progress import follow
-    from mixtures.study.cluster import connect
     from mixtures.study.design import Study
     from mixtures.study.outcomes import WorkersFailedError
-    from mixtures.study.runner import run
-    from mixtures.study.shards import Shard
-    from mixtures.study.summary import summarise
 
     folder = out or Path("results") / Study.read(study).name
-    options = {
-        "--out": folder,
-        "--replicates": replicates,
-        "--workers": workers,
-        "--dask": dask,
-        "--time-limit": time_limit,
-        "--memory-limit": memory_limit,
-        "--shard": shard,
-    }
-    given = [(name, value) for name, value in options.items() if value is not None]
-    again = as_typed(
-        "run", study, *itertools.chain.from_iterable(given), *(["--log-json"] if as_json else [])
-    )
+    given = {"out": folder, **{name: value for name, value in options.items() if value is not None}}
+    pairs = [(f"--{name.replace('_', '-')}", value) for name, value in given.items()]
+    words = [*itertools.chain.from_iterable(pairs), *(["--log-json"] if as_json else [])]
+    again = f"To go on: {as_typed('run', study, *words)}"
     try:
-        with connect(dask) if dask else nullcontext() as executor, follow(as_json=as_json) as on_progress:
-            store = run(
-                study,
-                folder,
-                replicates=replicates,
-                n_workers=workers,
-                executor=executor,
-                time_limit=time_limit,
-                memory_limit=memory_limit,
-                shard=None if shard is None else Shard.parse(shard),
-                on_progress=on_progress,
-            )
+        store = _run(study, folder, as_json=as_json, **options)
     except KeyboardInterrupt:
-        _say_stop(f"interrupted; what was done is kept in {folder}. To go on: {again}", as_json=as_json)
+        _say_stop(f"interrupted; what was done is kept in {folder}. {again}", as_json=as_json)
         return INTERRUPTED
     except OSError as error:
         why = f"error: {folder}: {error.strerror or error}"
-        _say_stop(f"{why}; what was done is kept. To go on: {again}", as_json=as_json)
+        _say_stop(f"{why}; what was done is kept. {again}", as_json=as_json)
         return BAD_INPUT
     except WorkersFailedError as error:
-        _say_stop(f"error: {error}; what was done is kept in {folder}. To go on: {again}", as_json=as_json)
+        _say_stop(f"error: {error}; what was done is kept in {folder}. {again}", as_json=as_json)
         return BAD_INPUT
     say_set_aside(store)
-    if shard is not None:
+    if (shard := options["shard"]) is not None:
         click.echo(f"shard {shard} is done; when all are: {as_typed('report', folder)}")
         return DONE
+    return _conclude(store)
+
+
+def _run(
+    study: Path,
+    folder: Path | str,
+    *,
+    as_json: bool,
+    dask: str | None,
+    workers: int | None,
+    shard: str | None,
+    **limits: Any,
+) -> Store:
+    from mixtures.report.progress import follow
+    from mixtures.study.cluster import connect
+    from mixtures.study.runner import run
+    from mixtures.study.shards import Shard
+
+    with connect(dask) if dask else nullcontext() as executor, follow(as_json=as_json) as on_progress:
+        return run(
+            study,
+            folder,
+            n_workers=workers,
+            executor=executor,
+            shard=None if shard is None else Shard.parse(shard),
+            on_progress=on_progress,
+            **limits,
+        )
+
+
+def _conclude(store: Store) -> int:
+    """Write the report and say what came of the study; return the exit code."""
+    from mixtures.report.page import write_study_report
+    from mixtures.study.summary import summarise
+
     summary = summarise(store)
     report = write_study_report(store)
     _say_claims(summary)
     n_failed = sum(account.n_attempted - account.n_estimates for account in summary.accounts)
     if n_failed:
         noun = "fit has" if n_failed == 1 else "fits have"
-        click.echo(f"{n_failed} {noun} no estimate: {as_typed('failures', folder)}")
+        click.echo(f"{n_failed} {noun} no estimate: {as_typed('failures', store.folder)}")
     click.echo(f"report: {report}")
     is_refuted = any(claim.verdict == "refuted" for claim in summary.claims)
     return FAILED if is_refuted or n_failed else DONE

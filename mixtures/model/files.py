@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     So a file is there whole or not at all. OSError where the disk or the folder does not allow it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # machines share folders, and numbers
     try:
         yield temporary
         with temporary.open("rb") as file:

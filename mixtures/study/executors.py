@@ -32,14 +32,9 @@ class Pool(Protocol):
         Whether a worker may end itself, because another takes its place.
     """
 
-    @property
-    def n_workers(self) -> int: ...  # noqa: D102
-
-    @property
-    def n_tries(self) -> int: ...  # noqa: D102
-
-    @property
-    def ends_workers(self) -> bool: ...  # noqa: D102
+    n_workers: int
+    n_tries: int
+    ends_workers: bool
 
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
         """Do tasks, and yield how each ended as it does; see `Workers.run`."""

@@ -56,6 +56,8 @@ class Place:
                 files, root = FileSystem.from_uri(str(folder))
             except (ArrowException, OSError) as error:
                 raise ValueError(f"{folder}: the URI must be one of a folder; {error}") from None
+            if not root.strip("/"):
+                raise ValueError(f"{folder}: the URI must be one of a folder; got none in it")
             return cls(str(folder), files, root.rstrip("/"), isinstance(files, LocalFileSystem))
         path = Path(folder)
         return cls(str(path), LocalFileSystem(), path.absolute().as_posix(), is_local=True)

@@ -2,15 +2,13 @@
 
 import pytest
 
-from mixtures.study import methods, runner
+from mixtures.study import runner
 from study import engines
 
 
 @pytest.fixture(autouse=True)
 def _fake_engines(monkeypatch):
-    for name, engine in engines.FAKES.items():
-        monkeypatch.setitem(methods.ENGINES, name, engine)
-    engines.calls.clear()
+    engines.register(monkeypatch)
 
 
 @pytest.fixture

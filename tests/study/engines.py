@@ -337,3 +337,10 @@ def work(task):
 def try_out(task):
     """Do a task of a pilot in a worker process that knows the engines of this file."""
     return os.getpid(), 0.0, work(task)
+
+
+def register(monkeypatch):
+    """Let study files name these engines, as long as the monkeypatch lasts."""
+    for name, engine in FAKES.items():
+        monkeypatch.setitem(methods.ENGINES, name, engine)
+    calls.clear()

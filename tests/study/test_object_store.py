@@ -83,6 +83,8 @@ def test_a_store_that_does_not_answer_is_named(folder):
 
 
 def test_a_uri_that_is_none_is_named():
+    with pytest.raises(ValueError, match="s3://: the URI must be one of a folder"):
+        Store.open("s3://")
     with pytest.raises(ValueError, match="nowhere://x: the URI must be one of a folder"):
         Store.open("nowhere://x")
 

@@ -61,11 +61,8 @@ def first_enough(store, condition, mcse, looks):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Results of a study with the rule, run in one process without interruption."""
-    from mixtures.study import methods
-
     with pytest.MonkeyPatch.context() as patch:
-        for name, engine in engines.FAKES.items():
-            patch.setitem(methods.ENGINES, name, engine)
+        engines.register(patch)
         return run(design(**TWO), tmp_path_factory.mktemp("until"), n_workers=1)
 
 

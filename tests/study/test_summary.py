@@ -28,12 +28,10 @@ F = {"name": "F", "engine": "raising", "above": 1.5}
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Results of a study with intervals, fits that fail or have not converged, and unequal replicates."""
-    from mixtures.study import methods
     from study import engines
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, engine in engines.FAKES.items():
-            patch.setitem(methods.ENGINES, name, engine)
+        engines.register(patch)
         study = design(method=[A | {"replicates": 15}, B, F], grid=grid(truth(), CLOSE), replicates=10)
         return run(study, tmp_path_factory.mktemp("summary"), n_workers=1)
 

@@ -49,12 +49,10 @@ def says_uniform(method, **changes):
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     """A study of a right posterior, and of one from a prior half as wide."""
-    from mixtures.study import methods
     from study import engines
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, engine in engines.FAKES.items():
-            patch.setitem(methods.ENGINES, name, engine)
+        engines.register(patch)
         claims = [says_uniform(name) for name in ("right", "narrow")]
         study = study_of(RIGHT, NARROW, replicates=150, claim=claims)
         return run(study, tmp_path_factory.mktemp("ranks"), n_workers=1)
