@@ -51,6 +51,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "savefig.dpi": 200,
 }
+_MOST_FOR_FIVES = 100.0  # times from end to end of a logarithmic axis, up to which ticks at 2 and 5 have room
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:
@@ -77,8 +78,10 @@ def width_of(figure: Figure) -> float:
 
 
 def plain_logarithmic(axis: Axis) -> None:
-    """Label 1, 2 and 5 of each power of ten, as numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Label 1, 2 and 5 of each power of ten, as numbers; the powers alone on a long axis."""
+    low, high = axis.get_view_interval()
+    has_room = high < _MOST_FOR_FIVES * low
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if has_room else (1,)))
     axis.set_major_formatter(POWERS)
     axis.set_minor_formatter(NullFormatter())
 
