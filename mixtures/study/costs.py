@@ -18,15 +18,14 @@ _MEMORY = 0.7  # of what was measured before, at every part: the first fits of a
 class Costs:
     """Seconds that a fit takes, with its share of whatever else its task does, by condition and method.
 
-    Where a method was not measured under a condition, the guess is corrected by how far off it was
-    elsewhere.
+    Where a method was not measured under a condition, see `extrapolate`.
     """
 
     def __init__(self, study: Study) -> None:
         conditions, methods = study.conditions, study.method
         self._rows = {condition.key: i for i, condition in enumerate(conditions)}
         self._columns = {method.key: j for j, method in enumerate(methods)}
-        self._guesses = np.array([[expected_seconds(one, at) for one in methods] for at in conditions])
+        self._guesses = guess(study)
         self._n_fits = np.zeros_like(self._guesses)
         self._measured = np.zeros_like(self._guesses)
         self._seconds = self._guesses
@@ -39,6 +38,10 @@ class Costs:
     def is_measured(self) -> Flags:
         """Whether a method was measured under a condition, (conditions, methods)."""
         return self._n_fits > 0
+
+    def of(self, condition: str, method: str) -> float:
+        """Seconds of a fit, by the keys of condition and method."""
+        return float(self._seconds[self._rows[condition], self._columns[method]])
 
     def learn(self, part: Part, seconds: float) -> None:
         """Learn from a part and the seconds that the whole task took."""
@@ -54,13 +57,33 @@ class Costs:
             self._n_fits[at] = _MEMORY * self._n_fits[at] + n
             spent = part.seconds.get((condition, method), 0.0) + n * besides
             self._measured[at] = _MEMORY * self._measured[at] + spent
-        self._seconds = self._estimate()
+        self._seconds = extrapolate(self._guesses, self._n_fits, self._measured)
 
-    def _estimate(self) -> Array:
-        is_measured = self.is_measured()
-        guessed = (self._n_fits * self._guesses).sum(axis=0)
-        corrections = np.divide(
-            self._measured.sum(axis=0), guessed, out=np.ones_like(guessed), where=guessed > 0
-        )
-        means = np.divide(self._measured, self._n_fits, out=np.zeros_like(self._guesses), where=is_measured)
-        return np.where(is_measured, means, self._guesses * corrections)
+
+def guess(study: Study) -> Array:
+    """Seconds that a fit should take, (conditions, methods)."""
+    return np.array([[expected_seconds(one, at) for one in study.method] for at in study.conditions])
+
+
+def extrapolate(guesses: Array, n_fits: Array, seconds: Array) -> Array:
+    """Seconds of a fit: as measured and, where it was not, as guessed and corrected.
+
+    Parameters
+    ----------
+    guesses : array (conditions, methods)
+    n_fits, seconds : array (conditions, methods)
+        Fits that were measured, and what they took together.
+
+    Returns
+    -------
+    array (conditions, methods)
+        A guess is corrected by how far off those of its method were where they can be told, or those of
+        all methods.
+    """
+    guessed = n_fits * guesses
+    of_all = seconds.sum() / guessed.sum() if guessed.any() else 1.0
+    of_each = guessed.sum(axis=0)
+    corrections = np.divide(
+        seconds.sum(axis=0), of_each, out=np.full_like(of_each, of_all), where=of_each > 0
+    )
+    return np.divide(seconds, n_fits, out=guesses * corrections, where=n_fits > 0)

@@ -11,9 +11,9 @@ import numpy as np
 
 from mixtures.comparison.performance import Measure
 from mixtures.study.conditions import Condition
+from mixtures.study.costs import extrapolate, guess
 from mixtures.study.design import Method
 from mixtures.study.expectation import Expectation, expect
-from mixtures.study.methods import expected_seconds
 from mixtures.study.pilot import Pilot, Trial
 from mixtures.study.plan import Plan
 
@@ -185,25 +185,20 @@ def _fit_seconds(trials: Sequence[Trial]) -> dict[str, float]:
 def _scaled(pilot: Pilot, tried: Mapping[str, _Cost]) -> Iterator[tuple[str, _Cost]]:
     """Costs of the conditions that were not tried: those of the others, fits by what they should take."""
     known = list(tried.values())
-    conditions = [one for one in pilot.study.conditions if one.key in tried]
-    ratios = {
-        method.name: np.mean(
-            [
-                tried[one.key].seconds.get(method.name, 0.0) / expected_seconds(method, one)
-                for one in conditions
-            ]
-        )
-        for method in pilot.study.method
-    }
-    for condition in pilot.study.conditions:
+    conditions, names = pilot.study.conditions, [method.name for method in pilot.study.method]
+    measured = np.array(
+        [
+            [tried[at.key].seconds.get(name, 0.0) if at.key in tried else 0.0 for name in names]
+            for at in conditions
+        ]
+    )
+    seconds = extrapolate(guess(pilot.study), (measured > 0).astype(float), measured)
+    for condition, of_each in zip(conditions, seconds.tolist(), strict=True):
         if condition.key not in tried:
             yield (
                 condition.key,
                 _Cost(
-                    {
-                        method.name: float(ratios[method.name]) * expected_seconds(method, condition)
-                        for method in pilot.study.method
-                    },
+                    dict(zip(names, of_each, strict=True)),
                     float(np.mean([cost.other_seconds for cost in known])),
                     float(np.mean([cost.n_bytes for cost in known])),
                     max(cost.n_example_bytes for cost in known),

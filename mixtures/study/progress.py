@@ -6,9 +6,11 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
+from mixtures.model.arrays import Array
+from mixtures.study.costs import Costs
 from mixtures.study.design import Study
-from mixtures.study.methods import expected_seconds
 from mixtures.study.parts import Part
 from mixtures.study.plan import Plan
 from mixtures.study.rows import FitRow
@@ -16,12 +18,11 @@ from mixtures.study.rows import FitRow
 #: A condition and a method, by their keys.
 type Cell = tuple[str, str]
 
-_OVERHEAD = 1e-3  # seconds in which data are drawn and a fit is compared, however quick the fit
 _WINDOW = 600.0  # seconds of the past by which the present pace is judged
 _LEAST_WINDOW = 1.0  # and fewest, below which a pace is noise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Progress:
     """How far a run has come.
 
@@ -37,10 +38,8 @@ class Progress:
         Fits that were stored before.
     statuses : dict
         Fits stored in this run by condition, method and status.
-    seconds : dict
-        Seconds that these fits took, by condition and method.
-    expected : dict
-        Seconds that a fit was expected to take, with its data and comparison, by condition and method.
+    seconds : array (conditions, methods)
+        Seconds that a fit takes, with its data and comparison, by what is known now; see `Costs`.
     failures : tuple of FitRow
         Fits without an estimate, stored since progress was last told.
     elapsed : float
@@ -56,8 +55,7 @@ class Progress:
     missing: Mapping[Cell, int]
     n_stored: int
     statuses: Mapping[tuple[str, str, str], int]
-    seconds: Mapping[Cell, float]
-    expected: Mapping[Cell, float]
+    seconds: Array
     failures: tuple[FitRow, ...]
     elapsed: float
     rate: float | None
@@ -91,26 +89,10 @@ class Progress:
 
     @property
     def costs(self) -> dict[Cell, float]:
-        """Seconds that a fit takes, with its data and comparison, by condition and method.
-
-        As measured in this run. Where none was yet, as expected, times how much longer than expected
-        the measured fits of the same method took, or those of all methods.
-        """
-        done = {cell: n for cell, n in self.done.items() if n}
-        measured = {cell: self.seconds.get(cell, 0.0) + _OVERHEAD * n for cell, n in done.items()}
-        longer = {
-            method: _share(
-                measured, self.expected, {cell: n for cell, n in done.items() if cell[1] == method}
-            )
-            for method in {cell[1] for cell in done}
-        }
-        of_all = _share(measured, self.expected, done)
-        return {
-            cell: measured[cell] / done[cell]
-            if cell in done
-            else self.expected[cell] * longer.get(cell[1], of_all)
-            for cell in self.missing
-        }
+        """Seconds that a fit takes, with its data and comparison, by condition and method."""
+        cells = product(self.study.conditions, self.study.method)
+        seconds = self.seconds.ravel().tolist()
+        return {(at.key, by.key): each for (at, by), each in zip(cells, seconds, strict=True)}
 
     @property
     def seconds_left(self) -> float | None:
@@ -126,13 +108,6 @@ class Progress:
         return sum(max(n - done[cell], 0) * costs[cell] for cell, n in self.missing.items()) / self.speed
 
 
-def _share(measured: Mapping[Cell, float], expected: Mapping[Cell, float], done: Mapping[Cell, int]) -> float:
-    """How many times as long as expected fits took."""
-    if not done:
-        return 1.0
-    return sum(measured[cell] for cell in done) / sum(expected[cell] * n for cell, n in done.items())
-
-
 class Tracker:
     """Counts what a run stores.
 
@@ -141,22 +116,20 @@ class Tracker:
     study : Study
     folder : str
         The results folder.
+    costs : Costs
+        What the run learns of costs.
     clock : callable
         Seconds, from anywhere.
     """
 
-    def __init__(self, study: Study, folder: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._study, self._folder, self._clock = study, folder, clock
+    def __init__(
+        self, study: Study, folder: str, costs: Costs, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._study, self._folder, self._costs, self._clock = study, folder, costs, clock
         self._began = clock()
-        self._expected = {
-            (condition.key, method.key): expected_seconds(method, condition)
-            for condition in study.conditions
-            for method in study.method
-        }
         self._missing: dict[Cell, int] = {}
         self._n_stored: int | None = None
         self._statuses: dict[tuple[str, str, str], int] = defaultdict(int)
-        self._seconds: dict[Cell, float] = defaultdict(float)
         self._pace = _Pace()
 
     def expect(self, plan: Plan) -> Progress:
@@ -169,12 +142,11 @@ class Tracker:
 
     def add(self, part: Part) -> Progress:
         """Count a part that was stored."""
+        work = 0.0
         for place, n in part.statuses.items():
             self._statuses[place] += n
-        for cell, seconds in part.seconds.items():
-            self._seconds[cell] += seconds
-        n_fits = part.statuses.total()
-        self._pace.add(self._clock(), n_fits, sum(part.seconds.values()) + _OVERHEAD * n_fits)
+            work += n * self._costs.of(*place[:2])
+        self._pace.add(self._clock(), part.statuses.total(), work)
         return self._progress(part.failures)
 
     def _progress(self, failures: tuple[FitRow, ...]) -> Progress:
@@ -185,8 +157,7 @@ class Tracker:
             self._missing,
             self._n_stored or 0,
             dict(self._statuses),
-            dict(self._seconds),
-            self._expected,
+            self._costs.seconds,
             failures,
             now - self._began,
             *self._pace.at(now),

@@ -110,7 +110,7 @@ def run(
     time_limit = _as_limit("time_limit", time_limit)
     store = Store.prepare(folder, text, shard=shard)
     costs = Costs(parsed)
-    tracker, report = Tracker(parsed, str(folder)), on_progress or _ignore
+    tracker, report = Tracker(parsed, str(folder), costs), on_progress or _ignore
     with closing(pool):
         for plan in _plans(parsed, store, most, shard):
             report(tracker.expect(plan))

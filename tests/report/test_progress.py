@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 from study.designs import design, grid, truth
@@ -35,8 +36,7 @@ def progress(n_conditions=2, n_done=0, **changes):
         missing={(key, method): n for key in keys for method, n in ((em, 4), (nuts, 2))},
         n_stored=0,
         statuses=statuses,
-        seconds={(key, em): 0.999 * n_done for key in keys},
-        expected={(key, method): cost for key in keys for method, cost in ((em, 1.0), (nuts, 10.0))},
+        seconds=np.array([[1.0, 10.0]] * n_conditions),
         failures=(),
         elapsed=100.0,
         rate=0.5 if n_done else None,

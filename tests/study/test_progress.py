@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from mixtures.study.costs import Costs
 from mixtures.study.ledger import Ledger
 from mixtures.study.methods import expected_seconds
 from mixtures.study.parts import Part
@@ -14,7 +15,8 @@ from mixtures.study.progress import Progress, Tracker
 from mixtures.study.runner import run
 from study.designs import CLOSE, design, grid, truth
 
-QUICK, SLOW = 0.019, 1.999  # seconds of a fit, which is drawn and compared in one thousandth more
+QUICK, SLOW = 0.019, 1.999  # seconds of a fit
+BESIDES = 0.001  # in which it is drawn and compared
 
 
 class Clock:
@@ -56,25 +58,36 @@ def part(seconds, n=1, status="converged"):
     )
 
 
+class Run:
+    """What a run tells, on a clock of its own."""
+
+    def __init__(self, study):
+        self.clock, self.costs = Clock(), Costs(study)
+        self.tracker = Tracker(study, "here", self.costs, self.clock)
+        self.expect = self.tracker.expect
+
+    def add(self, done):
+        self.costs.learn(done, sum(done.seconds.values()) + BESIDES * done.statuses.total())
+        return self.tracker.add(done)
+
+
 def follow(study, seconds, *, speed=2.0, rounds=10):
     """Do rounds of one fit in each of some cells, at so many seconds of work in a second."""
-    clock = Clock()
-    tracker = Tracker(study, "here", clock)
-    seen = tracker.expect(plan(study))
-    clock.now += 77.0  # workers start
+    told = Run(study)
+    seen = told.expect(plan(study))
+    told.clock.now += 77.0  # workers start
     for i in range(rounds):
-        clock.now += sum(each + 0.001 for each in seconds.values()) / speed if i else 0.0
-        seen = tracker.add(part(seconds))
+        told.clock.now += sum(each + BESIDES for each in seconds.values()) / speed if i else 0.0
+        seen = told.add(part(seconds))
     return seen
 
 
 def test_nothing_is_told_of_a_pace_before_there_is_one(study):
-    clock = Clock()
-    tracker = Tracker(study, "here", clock)
-    seen = tracker.expect(plan(study))
+    told = Run(study)
+    seen = told.expect(plan(study))
     assert (seen.n_done, seen.n_total, seen.rate, seen.speed, seen.seconds_left) == (0, 400, None, None, None)
-    clock.now += 50
-    seen = tracker.add(part(dict.fromkeys(cells(study).values(), QUICK)))
+    told.clock.now += 50
+    seen = told.add(part(dict.fromkeys(cells(study).values(), QUICK)))
     assert (seen.n_done, seen.rate, seen.seconds_left) == (4, None, None)
     assert seen.elapsed == 50
 
@@ -91,14 +104,13 @@ def test_a_slow_method_that_is_almost_done_is_not_waited_for(study):
     """The rate of late is that of slow fits; what is left are quick ones."""
     at = cells(study)
     each = {cell: SLOW if "slow" in name else QUICK for name, cell in at.items()}
-    clock = Clock()
-    tracker = Tracker(study, "here", clock)
-    tracker.expect(plan(study))
-    tracker.add(part({cell: each[cell] for cell in each}))
+    told = Run(study)
+    told.expect(plan(study))
+    told.add(part({cell: each[cell] for cell in each}))
     for _ in range(99):
         slow = {at["apart", "slow"]: SLOW, at["close", "slow"]: SLOW}
-        clock.now += 2.0  # two workers, of two seconds each
-        seen = tracker.add(part(slow))
+        told.clock.now += 2.0  # two workers, of two seconds each
+        seen = told.add(part(slow))
     assert seen.seconds_left == pytest.approx(2 * 99 * 0.02 / 2)
     by_counts = (seen.n_total - seen.n_done) / seen.rate
     assert by_counts > 90 * seen.seconds_left  # what a mean over all fits would have said
@@ -126,38 +138,35 @@ def test_a_method_that_was_not_measured_is_scaled_by_the_others(study):
 
 
 def test_the_pace_is_that_of_the_last_minutes(study):
-    clock = Clock()
-    tracker = Tracker(study, "here", clock)
-    tracker.expect(plan(study))
+    told = Run(study)
+    told.expect(plan(study))
     one = {cells(study)["apart", "slow"]: 0.999}
     for pause in [20.0] * 40 + [1.0] * 700:  # a machine that was busy with something else
-        clock.now += pause
-        seen = tracker.add(part(one))
+        told.clock.now += pause
+        seen = told.add(part(one))
     assert seen.rate == pytest.approx(1.0, rel=0.01)
-    assert len(tracker._pace._marks) <= 602
+    assert len(told.tracker._pace._marks) <= 602
 
 
 def test_more_fits_may_be_expected_later(study):
-    clock = Clock()
-    tracker = Tracker(study, "here", clock)
-    assert tracker.expect(plan(study, 3)).n_total == 12
+    told = Run(study)
+    assert told.expect(plan(study, 3)).n_total == 12
     done = part(dict.fromkeys(cells(study).values(), QUICK), n=3)
-    assert tracker.add(done).seconds_left == 0.0
+    assert told.add(done).seconds_left == 0.0
     stored = Ledger()
     for cell in cells(study).values():
         stored.add(cell, np.arange(3))
-    seen = tracker.expect(plan(study, 5, stored))
+    seen = told.expect(plan(study, 5, stored))
     assert (seen.n_done, seen.n_total, seen.n_stored) == (12, 20, 0)
 
 
 def test_fits_whose_seconds_are_unknown_are_counted(study):
     lost = {cells(study)["apart", "quick"]: math.nan}
-    clock = Clock()
-    tracker = Tracker(study, "here", clock)
-    tracker.expect(plan(study))
-    tracker.add(part(lost, status="worker_lost"))
-    clock.now += 10
-    seen = tracker.add(part(lost, status="worker_lost"))
+    told = Run(study)
+    told.expect(plan(study))
+    told.add(part(lost, status="worker_lost"))
+    told.clock.now += 10
+    seen = told.add(part(lost, status="worker_lost"))
     assert seen.by_status == {"worker_lost": 2}
     assert seen.seconds_left > 0
 
