@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -404,6 +405,8 @@ def test_plan_in_json_is_whole(capsys):
         (["--measure", "seconds", "--mcse", "0.1"], "--measure must be one of bias, empirical_se, mse"),
         (["--measure", "bias"], "--mcse must be given with --measure; got --measure bias alone"),
         (["--mcse", "0"], "Invalid value for '--mcse'"),
+        (["--mcse", "nan"], "Invalid value for '--mcse': nan is not a finite number."),
+        (["--seconds", "inf"], "Invalid value for '--seconds': inf is not a finite number."),
     ],
 )
 def test_plan_refuses_an_error_that_it_cannot_work_out(capsys, options, message):
@@ -464,6 +467,19 @@ def test_truncated_results_are_set_aside(capsys, command):
     assert "0 fits missing" in call(capsys, "status", "here")[1] or command == "status"
 
 
+@pytest.mark.usefixtures("no_report")
+def test_a_changed_study_is_refused_with_the_command_that_starts_afresh(capsys):
+    call(capsys, "run", prepare(), "--out", "a folder", "--workers", 1)
+    Path("a folder-2").mkdir()
+    code, out, err = call(capsys, "run", prepare(seed=12), "--out", "a folder", "--workers", 1)
+    assert (code, out) == (2, "")
+    said, _, afresh = err.partition("; seed was 11 and is 12. To start afresh, give another folder: ")
+    assert said == "error: a folder: the results must be of the same study, which may only grow"
+    program, *arguments = shlex.split(afresh)
+    assert arguments == ["run", "trial.toml", "--out", "a folder-3", "--workers", "1"]
+    assert (program, call(capsys, *arguments)[0]) == ("mixtures", 0)
+
+
 def test_shards_do_a_study_together_and_status_names_those_that_are_missing(capsys):
     study = prepare()
     for shard in ("1/3", "3/3"):
@@ -481,6 +497,17 @@ def test_shards_do_a_study_together_and_status_names_those_that_are_missing(caps
     whole = call(capsys, "run", study, "--out", "there", "--workers", 1)
     assert whole[0] == 0
     assert_same_rows(all_rows(Store.open("here")), all_rows(Store.open("there")))
+
+
+def test_status_names_missing_shards_however_many_runs_were_one_of(capsys):
+    for shard in ("1/3", "2/3", "2/2"):
+        call(capsys, "run", prepare(), "--out", "here", "--workers", 1, "--shard", shard)
+    lines = call(capsys, "status", "here")[1].splitlines()
+    assert [" ".join(line.split()[:3]) for line in lines if line.startswith("shard ")] == [
+        "shard 1/2: 1",  # of replicates 0 to 7, number 2 is missing
+        "shard 3/3: 1",
+    ]
+    assert "Runs were shards of 2 and of 3: those of either do what is missing." in lines
 
 
 @pytest.mark.parametrize(

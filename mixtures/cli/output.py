@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,17 @@ class _FolderPath(_FilePath):
         return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
 
 
+class _Positive(click.FloatRange):
+    """A positive number, which neither NaN nor infinity is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+POSITIVE = _Positive(min=0, min_open=True)
 PATH = _FilePath(path_type=Path)
 RESULTS = _FolderPath(path_type=Path)
 

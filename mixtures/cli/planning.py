@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixtures.cli.output import COUNT, PATH, print_table
+from mixtures.cli.output import COUNT, PATH, POSITIVE, print_table
 
 if TYPE_CHECKING:
     from mixtures.study.design import Study
@@ -28,12 +28,12 @@ _ERRORS = ("bias of weights", "bias of means", "bias of variances", "coverage of
 @click.option("--workers", type=COUNT, help="Number of processes.  [default: one per processor]")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True, max=1e9),
+    type=POSITIVE,
     help="Begin nothing more so long after the first.  [default: 30]",
 )
 @click.option(
     "--mcse",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Say how many replicates this Monte Carlo error needs.  [default: that of the study's until]",
 )
 @click.option("--measure", help="Measure of that error.  [default: that of the study's until, or coverage]")

@@ -18,6 +18,7 @@ from mixtures.cli.output import (
     FAILED,
     INTERRUPTED,
     PATH,
+    POSITIVE,
     RESULTS,
     as_typed,
     print_table,
@@ -25,6 +26,7 @@ from mixtures.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from mixtures.study.shards import ShardAccount
     from mixtures.study.store import Store
     from mixtures.study.summary import Summary
 
@@ -50,13 +52,13 @@ if TYPE_CHECKING:
 @click.option("--log-json", "as_json", is_flag=True, help="Tell progress as one JSON object a line.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     metavar="SECONDS",
     help="Stop a fit that takes longer.  [default: none]",
 )
 @click.option(
     "--memory-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     metavar="MB",
     help="End a worker that holds more.  [default: none]",
 )
@@ -66,19 +68,21 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
 
     Exits with 1 if a claim is refuted or a fit ends without an estimate.
     """
+    from mixtures.study.changes import ChangedStudyError
     from mixtures.study.design import Study
     from mixtures.study.outcomes import WorkersFailedError
 
     folder = out or Path("results") / Study.read(study).name
-    given = {"out": folder, **{name: value for name, value in options.items() if value is not None}}
-    pairs = [(f"--{name.replace('_', '-')}", value) for name, value in given.items()]
-    words = [*itertools.chain.from_iterable(pairs), *(["--log-json"] if as_json else [])]
-    again = f"To go on: {as_typed('run', study, *words)}"
+    again = f"To go on: {_command(study, folder, as_json=as_json, **options)}"
     try:
         store = _run(study, folder, as_json=as_json, **options)
     except KeyboardInterrupt:
         _say_stop(f"interrupted; what was done is kept in {folder}. {again}", as_json=as_json)
         return INTERRUPTED
+    except ChangedStudyError as error:
+        afresh = _command(study, _unused(folder), as_json=as_json, **options)
+        _say_stop(f"error: {error}: {afresh}", as_json=as_json)
+        return BAD_INPUT
     except OSError as error:
         why = f"error: {folder}: {error.strerror or error}"
         _say_stop(f"{why}; what was done is kept. {again}", as_json=as_json)
@@ -91,6 +95,23 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
         click.echo(f"shard {shard} is done; when all are: {as_typed('report', folder)}")
         return DONE
     return _conclude(store)
+
+
+def _command(study: Path, folder: Path | str, *, as_json: bool, **options: Any) -> str:
+    """The command that runs a study so, with all its options."""
+    given = {"out": folder, **{name: value for name, value in options.items() if value is not None}}
+    pairs = [(f"--{name.replace('_', '-')}", value) for name, value in given.items()]
+    return as_typed("run", study, *itertools.chain.from_iterable(pairs), *(["--log-json"] if as_json else []))
+
+
+def _unused(folder: Path | str) -> Path | str:
+    """A folder beside another, that is not there yet as far as can be told."""
+    names = (f"{str(folder).rstrip('/')}-{n}" for n in itertools.count(2))
+    return (
+        next(names)
+        if isinstance(folder, str)
+        else next(new for name in names if not (new := Path(name)).exists())
+    )
 
 
 def _run(
@@ -180,12 +201,21 @@ def show_status(folder: Path | str) -> None:
     study = "STUDY.toml" if isinstance(folder, str) else folder / "study.toml"
     again = f"; to go on: {as_typed('run', study, '--out', folder)}" if n_missing else ""
     click.echo(f"{n_missing} fits missing{again}")
-    for account in account_for_shards(summary.study, store.done(), store.runs()):
-        if account.n_missing:
-            missing = f"{account.n_missing} of its {account.n_fits} fits missing"
-            state = "" if account.has_begun else ", never begun"
-            again = as_typed("run", study, "--out", folder, "--shard", account.shard)
-            click.echo(f"shard {account.shard}: {missing}{state}: {again}")
+    _say_shards(list(account_for_shards(summary.study, store.done(), store.runs())), study, folder)
+
+
+def _say_shards(accounts: list[ShardAccount], study: Path | str, folder: Path | str) -> None:
+    """Name the shards that miss fits."""
+    incomplete = [account for account in accounts if account.n_missing]
+    numbers = sorted({account.shard.n_shards for account in incomplete})
+    if len(numbers) > 1:
+        of_each = " and ".join(f"of {n}" for n in numbers)
+        click.echo(f"Runs were shards {of_each}: those of either do what is missing.")
+    for account in incomplete:
+        missing = f"{account.n_missing} of its {account.n_fits} fits missing"
+        state = "" if account.has_begun else ", never begun"
+        again = as_typed("run", study, "--out", folder, "--shard", account.shard)
+        click.echo(f"shard {account.shard}: {missing}{state}: {again}")
 
 
 @click.command("compact", short_help="Make the small files of a study into larger ones.")

@@ -8,6 +8,10 @@ from mixtures.study.conditions import key_of
 from mixtures.study.design import Study
 
 
+class ChangedStudyError(ValueError):
+    """A study that the results in a folder are not of, and that does not extend theirs."""
+
+
 def list_changes(earlier: Study, study: Study) -> list[str]:
     """Say what of an earlier study a later one changed; additions, titles and aims are no change."""
     changes = []

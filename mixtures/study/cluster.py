@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -38,12 +39,10 @@ def connect(address: str) -> Iterator[Executor]:
         raise ValueError(
             "a Dask cluster needs the package distributed (pip install 'normal-mixtures[dask]'); got none"
         ) from None
-    is_file = "://" not in address
-    if is_file and not Path(address).is_file():
-        raise ValueError(f"a scheduler must be given as tcp://HOST:PORT or by its file; got {address}")
+    scheduler = address if "://" in address else _address_in(Path(address))
     try:
         client = Client(
-            **{"scheduler_file" if is_file else "address": address},
+            scheduler,
             timeout=_SECONDS_TO_CONNECT,
             set_as_default=False,
             name="mixtures",
@@ -56,6 +55,19 @@ def connect(address: str) -> Iterator[Executor]:
         except TimeoutError:
             raise ValueError(f"the scheduler must have workers; got none at {address}") from None
         yield client.get_executor(pure=False)
+
+
+def _address_in(file: Path) -> str:
+    """Address of the scheduler that wrote a file."""
+    if not file.is_file():
+        raise ValueError(f"a scheduler must be given as tcp://HOST:PORT or by its file; got {file}")
+    try:
+        address = json.loads(file.read_bytes())["address"]
+    except (ValueError, TypeError, KeyError):
+        address = None
+    if not isinstance(address, str):
+        raise ValueError(f"{file}: the file must be that of a scheduler, with its address; it has none")
+    return address
 
 
 def is_dask(executor: Executor) -> bool:

@@ -12,11 +12,9 @@ from typing import Any, Protocol
 
 from mixtures.study.cluster import check_versions, is_dask, n_threads, reason_of
 from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, message_of, ready
-from mixtures.study.workers import Workers
+from mixtures.study.workers import TASKS_AT_A_WORKER, Workers
 
 type _ReasonOf = Callable[[BaseException], str | None]
-
-_TASKS_OF_A_WORKER = 2  # one under way, and one at hand
 
 
 class Pool(Protocol):
@@ -49,18 +47,19 @@ def pool_of(n_workers: int, executor: Executor | None = None, megabytes: float |
     Raises
     ------
     ValueError
-        If memory is limited that is not that of worker processes, or the workers of a Dask cluster have
-        other versions than this process.
+        If memory is limited that is an executor's, or the workers of a Dask cluster have other versions
+        than this process.
     """
-    if megabytes is not None and (executor is not None or n_workers == 1):
-        where = "an executor has limits of its own" if executor is not None else "one worker is this process"
-        raise ValueError(f"memory_limit must be left out where {where}; got {megabytes:g}")
+    if megabytes is not None and executor is not None:
+        raise ValueError(
+            f"memory_limit must be left out: an executor has limits of its own; got {megabytes:g}"
+        )
     if executor is not None and is_dask(executor):
         check_versions(executor)
         return Borrowed(executor, n_workers, reason_of)
     if executor is not None:
         return Borrowed(executor, n_workers)
-    return ThisProcess() if n_workers == 1 else Workers(n_workers, megabytes)
+    return ThisProcess() if n_workers == 1 and megabytes is None else Workers(n_workers, megabytes)
 
 
 def n_at_once(executor: Executor | None) -> int | None:
@@ -119,7 +118,7 @@ class Borrowed:
             with _is_the_end():
                 self._executor.submit(ready, work).result()
             while True:
-                while len(self._pending) < _TASKS_OF_A_WORKER * self.n_workers:
+                while len(self._pending) < TASKS_AT_A_WORKER * self.n_workers:
                     if (task := take()) is None:
                         break
                     with _is_the_end():

@@ -24,7 +24,7 @@ _FIRST_SECONDS = 1.0  # where a condition was not measured yet
 _FIRST_FITS = 20  # there, as they may take a thousand times the guess
 _LEAST_SECONDS = 0.2  # at the end of a study
 _MOST_FITS = 5000  # whose rows a worker holds, some 10 kB for each
-_TASKS_OF_A_WORKER = 4  # that are left, at least: none should wait long for the last
+_TASKS_LEFT = 4  # for each worker, at least: none should wait long for the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class _Size:
 
 def _size(costs: Costs, left: Integers, row: int, n_workers: int) -> _Size:
     """Size of the next task of a condition, given the fits that are left, (conditions, methods)."""
-    share = float((left * costs.seconds).sum()) / (_TASKS_OF_A_WORKER * n_workers)
+    share = float((left * costs.seconds).sum()) / (_TASKS_LEFT * n_workers)
     if not costs.is_measured()[row][left[row] > 0].all():
         return _Size(min(_FIRST_SECONDS, share), _FIRST_FITS)
     return _Size(min(_TASK_SECONDS, max(share, _LEAST_SECONDS)), _MOST_FITS)

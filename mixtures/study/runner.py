@@ -68,7 +68,8 @@ def run(
     replicates : int, optional
         Run this many replicates of each method at most.
     n_workers : int, optional
-        Number of processes; by default one for each processor. With 1 everything runs in this one.
+        Number of processes; by default one for each processor. With 1 everything runs in this one, unless
+        memory is limited.
         Of an executor that is given, the number of tasks that it can do at a time.
     executor : concurrent.futures.Executor, optional
         Who does the work, in place of processes of the run's own; it is not shut down.

@@ -78,11 +78,11 @@ class ShardAccount:
 
 
 def account_for_shards(study: Study, done: Ledger, runs: Sequence[dict[str, Any]]) -> Iterator[ShardAccount]:
-    """Say how far each shard has come, of as many as the last run with any had; nothing without one."""
-    begun = [Shard.parse(run["shard"]) for run in runs if run.get("shard")]
-    n_shards = begun[-1].n_shards if begun else 0
-    for number in range(1, n_shards + 1):
-        shard, n_fits, n_missing = Shard(number, n_shards), 0, 0
+    """Say how far each shard has come; of every number of shards that any run was one of."""
+    begun = {Shard.parse(run["shard"]) for run in runs if run.get("shard")}
+    numbers = sorted({shard.n_shards for shard in begun})
+    for shard in (Shard(i, n_shards) for n_shards in numbers for i in range(1, n_shards + 1)):
+        n_fits = n_missing = 0
         for condition, method in product(study.conditions, study.method):
             planned = np.arange(study.replicates_of(method))
             own = planned[shard.holds(planned)]

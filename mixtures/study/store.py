@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mixtures.study.changes import list_changes, list_tampering
+from mixtures.study.changes import ChangedStudyError, list_changes, list_tampering
 from mixtures.study.conditions import key_of
 from mixtures.study.design import Study
 from mixtures.study.environment import environment, now
@@ -101,8 +101,10 @@ class Store:
         Raises
         ------
         ValueError
-            If the folder cannot be written, holds something else, or holds results of a study that
-            the given one does not extend; the message says what changed.
+            If the folder cannot be written or holds something else.
+        ChangedStudyError
+            If it holds results of a study that the given one does not extend; the message says what
+            changed. A ValueError.
         """
         store = cls(Place.of(folder))
         study = Study.from_toml(text)
@@ -131,10 +133,10 @@ class Store:
     def _check_growth(self, study: Study) -> None:
         changes = list_changes(self.study(), study) or list_tampering(study, self.manifest(), may_grow=True)
         if changes:
-            raise ValueError(
+            raise ChangedStudyError(
                 f"{self.folder}: the results must be of the same study, which may only grow; "
                 + "; ".join(changes)
-                + ". To start afresh, give another folder: --out FOLDER"
+                + ". To start afresh, give another folder"
             )
 
     def _is_free(self) -> bool:

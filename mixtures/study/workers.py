@@ -27,7 +27,7 @@ _WORKER_ENVIRONMENT = {
 }
 _SECONDS_BETWEEN_LOOKS = 1.0  # for the parent
 _FEEDER_SECONDS = 1.0  # it needs milliseconds
-_TASKS_OF_A_WORKER = 2  # one under way, and one at hand
+TASKS_AT_A_WORKER = 2  # one under way, and one at hand
 _MOST_FAILED_STARTS = 3  # in a row
 _STARTING: Final = object()
 _ENDS_OF_FILE = ("EOFError", "OSError: got end of file")  # the death of a process, as seen from here
@@ -43,6 +43,8 @@ class _Worker:
     process : loky's Process
     pending : dict
         What is in flight, by its future; `_STARTING` for the import of the work.
+    first : object
+        A task that it was started for, until it has it.
     suspects : deque
         Tasks that were in flight when a process died: they are done one at a time.
     is_alone : bool
@@ -52,6 +54,7 @@ class _Worker:
     executor: Any = None
     process: Any = None
     pending: dict[Future[Any], Any] = field(default_factory=dict)
+    first: Any = None
     suspects: deque[Any] = field(default_factory=deque)
     is_alone: bool = False
 
@@ -59,8 +62,9 @@ class _Worker:
 class Workers:
     """Worker processes on this machine.
 
-    A process that dies is replaced. Of the tasks that it had, the one that killed it is found by doing
-    each alone, and comes back as `Lost`; the others are none the worse.
+    They are started as there are tasks for them, and replaced when they die. Of the tasks that
+    one had, the one that it died of is found by doing each alone, and comes back as `Lost`; the others are
+    none the worse.
 
     Parameters
     ----------
@@ -96,10 +100,8 @@ class Workers:
             If workers die, one after another, before they can do anything.
         """
         try:
-            while len(self._workers) < self.n_workers:
-                self._workers.append(worker := _Worker())
-                self._start(worker, work)
             while True:
+                self._staff(take, work)
                 self._fill(take, work)
                 if not any(worker.pending for worker in self._workers):
                     return
@@ -113,6 +115,12 @@ class Workers:
         workers, self._workers = self._workers, []
         for worker in workers:
             _stop(worker.executor, kill=bool(worker.pending))
+
+    def _staff[T](self, take: Callable[[], T | None], work: Callable[[T], Any]) -> None:
+        """Start workers, as long as there are tasks for them."""
+        while len(self._workers) < self.n_workers and (task := take()) is not None:
+            self._workers.append(worker := _Worker(first=task))
+            self._start(worker, work)
 
     def _start(self, worker: _Worker, work: Callable[..., Any]) -> None:
         from loky import ProcessPoolExecutor
@@ -138,10 +146,13 @@ class Workers:
                     task = worker.suspects.popleft()
                     self._submit(worker, task, call, work, task)
                 continue
-            while not worker.is_alone and len(worker.pending) < _TASKS_OF_A_WORKER:
-                if _STARTING in worker.pending.values() or (next_task := take()) is None:
+            while not worker.is_alone and len(worker.pending) < TASKS_AT_A_WORKER:
+                if _STARTING in worker.pending.values():
                     break
-                self._submit(worker, next_task, call, work, next_task)
+                task, worker.first = take() if worker.first is None else worker.first, None
+                if task is None:
+                    break
+                self._submit(worker, task, call, work, task)
 
     def _submit(self, worker: _Worker, task: Any, function: Callable[..., Any], *arguments: Any) -> None:
         """Hand in a call; to an executor that has just broken, as a future that says so."""

@@ -147,7 +147,14 @@ def test_a_scheduler_that_is_not_there_is_an_error_that_says_so(tmp_path, monkey
     monkeypatch.setattr(cluster, "_SECONDS_TO_CONNECT", 1)
     path = tmp_path / "trial.toml"
     path.write_text(text(method=[{"name": "EM", "engine": "em"}]))
+    (tmp_path / "other.json").write_text("[1]")
+    (tmp_path / "text.json").write_text("no JSON")
     for address, said in [
+        (
+            tmp_path / "other.json",
+            "other.json: the file must be that of a scheduler, with its address; it has",
+        ),
+        (tmp_path / "text.json", "text.json: the file must be that of a scheduler, with its address; it has"),
         (tmp_path / "no.json", "a scheduler must be given as tcp://HOST:PORT or by its file; got"),
         ("tcp://127.0.0.1:9", "the scheduler must be running at tcp://127.0.0.1:9; "),
     ]:

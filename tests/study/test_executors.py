@@ -77,6 +77,15 @@ def test_workers_stay_for_further_tasks():
     assert len(before | set(results(tasks.process, range(8), pool).values())) <= 2
 
 
+def test_no_more_workers_are_started_than_there_are_tasks():
+    pool, given = pool_of(6), iter(range(2))
+    assert list(pool.run(lambda: None, tasks.process)) == []
+    assert pool._workers == []
+    assert len({outcome.result for outcome in pool.run(lambda: next(given, None), tasks.process)}) == 2
+    assert len(pool._workers) == 2
+    pool.close()
+
+
 @every_pool
 def test_tasks_are_taken_up_as_workers_become_free(make):
     """The window is small: a worker that dies takes little with it."""
