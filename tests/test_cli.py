@@ -637,7 +637,9 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on():
     """The signal goes to the workers too, as a terminal sends it."""
     n_fits = 800
     prepare(
-        method=[{"name": "EM", "engine": "em", "n_starts": 20}], replicates=n_fits, grid=grid(truth(), n=[100])
+        method=[{"name": "EM", "engine": "em", "n_starts": 20}],
+        replicates=n_fits,
+        grid=grid(truth(), n=[100]),
     )
     command = [sys.executable, "-m", "mixtures", "run", "trial.toml", "--out", "here", "--workers", "2"]
     running = subprocess.Popen(

@@ -246,6 +246,24 @@ def test_fits_that_can_only_be_done_by_themselves_are_stored_without_pairs():
     assert given_up == []
 
 
+@pytest.mark.parametrize(
+    ("n_deaths", "expected"),
+    [(3, [(0, ("A", "B"), BOTH)]), (4, [(0, ("A",), ()), (0, ("B",), ())])],
+)
+def test_fits_that_can_be_done_are_tried_three_times_with_their_pairs(n_deaths, expected):
+    """After the first death each fit is tried by itself."""
+    deaths = []
+
+    def fails(task):
+        if task.jobs[0].pairs and len(deaths) < n_deaths:
+            deaths.append(task)
+            return True
+        return False
+
+    assert drained([task_of([0])], fails) == (expected, [])
+    assert len(deaths) == n_deaths
+
+
 def test_a_pair_with_a_fit_that_was_stored_before_is_done_again():
     begun = set()
 
