@@ -32,7 +32,7 @@ def _somewhere_else(tmp_path, monkeypatch):
 def no_report(monkeypatch):
     """Leave out the figures, which have tests of their own and take their time."""
 
-    def write(store):
+    def write(store, _=None):
         path = store.folder / "report.html"
         path.write_text("a report", encoding="utf-8")
         return path

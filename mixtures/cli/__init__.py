@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a claim refuted or a fit failed; 2 bad input; 130 interrup
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -19,6 +20,7 @@ from mixtures.cli.studies import compact_results, report_study, run_study, show_
 
 def main() -> None:
     """Run the command line and exit."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # it gives memory back, for a long study
     sys.exit(_run(sys.argv[1:]))
 
 

@@ -147,7 +147,7 @@ def _conclude(store: Store) -> int:
     from mixtures.study.summary import summarise
 
     summary = summarise(store)
-    report = write_study_report(store)
+    report = write_study_report(store, summary)
     _say_claims(summary)
     n_failed = sum(account.n_attempted - account.n_estimates for account in summary.accounts)
     if n_failed:

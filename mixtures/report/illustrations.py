@@ -14,13 +14,14 @@ from mixtures.model.arrays import Array, Integers
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import figures
 from mixtures.report.canvas import to_svg, width_of
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.claim import PARAMETERS
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.store import Store
 from mixtures.study.summary import Summary, parameter_name
-from mixtures.study.tables import Tables
+from mixtures.study.tables import read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,26 +70,35 @@ class Example:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """Rows of a study that its figures are drawn from."""
+    """What the figures of a study are drawn from; rows are read one condition at a time."""
 
     study: Study
     summary: Summary
-    tables: Tables
+    catalogue: Catalogue
     examples: pd.DataFrame
 
     @classmethod
     def of(cls, store: Store, summary: Summary) -> Self:
-        """Read the rows of a study."""
+        """Find the rows of a study."""
         study = summary.study
         names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
         examples = store.read("examples")
         examples["method"] = examples["method"].map(names)
-        return cls(study, summary, Tables.of(store, study), examples)
+        return cls(study, summary, Catalogue(store), examples)
 
     @property
     def methods(self) -> list[str]:
         """Names of the methods, in the study's order."""
         return [method.name for method in self.study.method]
+
+    def fits(self, condition: Condition, *columns: str) -> pd.DataFrame:
+        """Some columns of the fits of a condition, beside their keys."""
+        return read(self.catalogue, self.study, condition, "fits", columns=columns)
+
+    def parameters(self, condition: Condition, **values: str | int) -> pd.DataFrame:
+        """Truths and estimates of some parameters of a condition."""
+        columns = ("truth", "estimate")
+        return read(self.catalogue, self.study, condition, "parameters", columns=columns, values=values)
 
     def example(self, condition: Condition) -> Example | None:
         """Return the exemplary replicate of a condition, if its rows are there."""
@@ -98,9 +108,9 @@ class Gallery:
             return None
         replicate = own["replicate"].iloc[0]
         observed = own.drop_duplicates("observation").sort_values("observation")
-        rows = self.tables.within(condition).parameters
+        rows = self.parameters(condition, replicate=int(replicate))
         n_dims = int(rows["axis"].max()) if len(rows) else 1
-        rows = rows[(rows["replicate"] == replicate) & (rows["axis"] == 1)]
+        rows = rows[rows["axis"] == 1]
         by_method = {name: rows[rows["method"] == name] for name in self.methods}
         fits = {name: _marginal(cell, "estimate") for name, cell in by_method.items() if len(cell)}
         truths = [_marginal(cell, "truth") for cell in by_method.values() if len(cell)]
@@ -113,11 +123,8 @@ class Gallery:
             n_dims,
         )
 
-    def densities(self, condition: Condition) -> Iterator[Picture]:
+    def densities(self, condition: Condition, example: Example) -> Iterator[Picture]:
         """Draw the true density with the fits to the exemplary replicate."""
-        example = self.example(condition)
-        if example is None:
-            return
         fits = " and ".join(example.fits) or "no method, since none gave an estimate"
         caption = (
             f"{condition.name}: the first replicate's data (histogram and ticks), the true density, "
@@ -128,14 +135,15 @@ class Gallery:
 
     def recovery(self, condition: Condition) -> Iterator[Picture]:
         """Draw the estimates of all replicates about the true parameters."""
-        rows = self.tables.within(condition).parameters
         for kind in PARAMETERS:
-            cell = rows[rows["parameter"] == kind]
+            cell = self.parameters(condition, parameter=kind)
             if cell.empty:
                 continue
             if condition.truth.prior is None:
                 figure = figures.errors(
-                    list(self._strips(condition, cell)), self.methods, f"Estimate less true {_UNITS[kind]}"
+                    list(self._strips(condition, kind, cell)),
+                    self.methods,
+                    f"Estimate less true {_UNITS[kind]}",
                 )
                 caption = (
                     f"{condition.name}: estimates of the {kind} less the true ones, with the mean error."
@@ -153,9 +161,8 @@ class Gallery:
                 )
             yield picture(figure, f"recovery-{kind}-{condition.key}", caption)
 
-    def assignments(self, condition: Condition) -> Iterator[Picture]:
+    def assignments(self, condition: Condition, example: Example | None) -> Iterator[Picture]:
         """Draw soft assignments: along x, of one method against another, and their calibration."""
-        example = self.example(condition)
         if example is not None and example.soft:
             yield from self._along_x(condition, example)
             yield from self._against_each_other(condition, example)
@@ -186,12 +193,12 @@ class Gallery:
 
     def timing(self) -> Iterator[Picture]:
         """Draw the seconds of every fit."""
-        fits = self.tables.fits[self.tables.fits["seconds"] > 0]
         seconds = {
             (condition.name, i): cell["seconds"].to_numpy()
             for condition in self.study.conditions
+            for fits in [self.fits(condition, "seconds")]
             for i, name in enumerate(self.methods)
-            if len(cell := fits[(fits["condition"] == condition.key) & (fits["method"] == name)])
+            if len(cell := fits[(fits["seconds"] > 0) & (fits["method"] == name)])
         }
         if seconds:
             caption = (
@@ -199,9 +206,9 @@ class Gallery:
             )
             yield picture(figures.timing(seconds, self.methods), "timing", caption)
 
-    def _strips(self, condition: Condition, cell: pd.DataFrame) -> Iterator[figures.Strip]:
+    def _strips(self, condition: Condition, kind: str, cell: pd.DataFrame) -> Iterator[figures.Strip]:
         for one in self.summary.parameters:
-            if one.condition != condition or one.parameter != cell["parameter"].iloc[0]:
+            if (one.condition, one.parameter) != (condition, kind):
                 continue
             is_own = (
                 (cell["method"] == one.method)

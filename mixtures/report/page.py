@@ -18,12 +18,14 @@ from mixtures.study.uniformity import RankAccount, RankSummary
 from mixtures.study.verdict import LEVEL, Judgement
 
 
-def write_study_report(store: Store) -> str:
+def write_study_report(store: Store, summary: Summary | None = None) -> str:
     """Write the report of a study, `report.html`, into its results folder.
 
     Parameters
     ----------
     store : Store
+    summary : Summary, optional
+        Of the store, where it is known.
 
     Returns
     -------
@@ -36,15 +38,15 @@ def write_study_report(store: Store) -> str:
         If the results cannot be read, or the folder cannot be written.
     """
     try:
-        store.place.write("report.html", render_study(store).encode())
+        store.place.write("report.html", render_study(store, summary).encode())
     except OSError as error:
         raise ValueError(f"{store.folder}: the folder must be writable; {error.strerror or error}") from None
     return store.place.child("report.html")
 
 
-def render_study(store: Store) -> str:
+def render_study(store: Store, summary: Summary | None = None) -> str:
     """Return the report of a study as the text of a page; the same rows give the same text."""
-    summary = summarise(store)
+    summary = summary or summarise(store)
     gallery = Gallery.of(store, summary)
     return (
         environment()
@@ -61,7 +63,9 @@ def render_study(store: Store) -> str:
             n_attempted=sum(account.n_attempted for account in summary.accounts),
             n_spurious=sum(account.n_spurious or 0 for account in summary.accounts),
             failures=views.failing_statuses(summary),
-            messages=views.messages(gallery.tables),
+            messages=views.messages(
+                (one, gallery.fits(one, *views.SAID)) for one in summary.study.conditions
+            ),
             difficulties=[views.difficulty(summary, condition) for condition in summary.study.conditions],
             has_badly_wrong=any(
                 one.measures["badly_wrong"].n for one in summary.fits if "badly_wrong" in one.measures
@@ -155,14 +159,18 @@ def _lookups(summary: Summary) -> dict[str, Any]:
 
 
 def _pictures(gallery: Gallery) -> dict[str, Any]:
-    conditions = gallery.study.conditions
-    densities: list[Picture] = [
-        picture for condition in conditions for picture in gallery.densities(condition)
-    ]
+    recovery: dict[str, list[Picture]] = {}
+    densities: list[Picture] = []
+    assignments: dict[str, list[Picture]] = {}
+    for condition in gallery.study.conditions:
+        example = gallery.example(condition)
+        recovery[condition.key] = list(gallery.recovery(condition))
+        densities += [] if example is None else gallery.densities(condition, example)
+        assignments[condition.key] = list(gallery.assignments(condition, example))
     return {
-        "recovery": {condition.key: list(gallery.recovery(condition)) for condition in conditions},
+        "recovery": recovery,
         "densities": densities,
-        "assignments": {condition.key: list(gallery.assignments(condition)) for condition in conditions},
+        "assignments": assignments,
         "timing": list(gallery.timing()),
         "ranks": {
             (one.condition.key, one.method): list(gallery.ranks(one.condition, one.method))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixtures.comparison.difficulty import Difficulty, Overlap
 from mixtures.comparison.performance import Measure
@@ -21,9 +21,13 @@ from mixtures.study.methods import level_of
 from mixtures.study.replay import replay_command
 from mixtures.study.replicate import ORACLE
 from mixtures.study.summary import JudgedClaim, Summary, parameter_name
-from mixtures.study.tables import Tables
 from mixtures.study.verdict import Judgement, Verdict
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns of fits that say how they ended.
+SAID = ("status", "error_type", "message", "warnings")
 _MOST_MESSAGES = 10
 _MEASURES = {
     "bias": "bias",
@@ -279,21 +283,26 @@ def settings(content: Mapping[str, Any]) -> str:
     return ", ".join([f"{key} = {_say(value)}" for key, value in content.items()])
 
 
-def messages(tables: Tables) -> list[Message]:
+def messages(fits: Iterable[tuple[Condition, pd.DataFrame]]) -> list[Message]:
     """Count what fits said, failing ones' messages and every fit's warnings; the most frequent first.
 
     Texts that differ only in numbers count as one.
+
+    Parameters
+    ----------
+    fits : iterable of (Condition, DataFrame)
+        Rows of fits with the columns `SAID`, by condition.
     """
     kinds: dict[tuple[str, str, str], Counter[str]] = {}
     examples: dict[tuple[str, str, str], tuple[str, int]] = {}
-    columns = ["method", "status", "error_type", "message", "warnings", "condition", "replicate"]
-    rows = tables.fits[columns].dropna().itertuples(index=False, name=None)
-    for method, status, error, message, warnings, condition, replicate in rows:
-        for text in (": ".join(filter(None, (error, message))), warnings):
-            if text:
-                kind = (method, status, without_numbers(text))
-                kinds.setdefault(kind, Counter())[text] += 1
-                examples.setdefault(kind, (condition, replicate))
+    for condition, rows in fits:
+        said = rows[["method", *SAID, "replicate"]].dropna().itertuples(index=False, name=None)
+        for method, status, error, message, warnings, replicate in said:
+            for text in (": ".join(filter(None, (error, message))), warnings):
+                if text:
+                    kind = (method, status, without_numbers(text))
+                    kinds.setdefault(kind, Counter())[text] += 1
+                    examples.setdefault(kind, (condition.key, replicate))
     found = [
         Message(
             kind[0],

@@ -7,11 +7,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mixtures.model.fit import Status
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.conditions import Condition
 from mixtures.study.store import Store
-from mixtures.study.tables import read_fits
+from mixtures.study.tables import read
 
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[-−+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|[-−+]?\b(?:inf|nan)\b")
+_SAID = ("status", "error_type", "message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +84,19 @@ def list_failures(store: Store) -> list[FailureKind]:
     list of FailureKind
         Those without an estimate first, then by how many there are.
     """
-    study = store.study()
-    conditions = {one.key: one for one in study.conditions}
-    places = {key: i for i, key in enumerate(conditions)}
+    study, catalogue = store.study(), Catalogue(store)
     order = {one.name: i for i, one in enumerate(study.method)}
-    fits = read_fits(store, study)
-    failed = fits[(fits["status"] != Status.CONVERGED) & fits["condition"].isin(conditions)]
-    failed = failed.dropna(subset=["method"]).assign(
-        place=failed["condition"].map(places), rank=failed["method"].map(order)
-    )
     kinds: dict[tuple[bool, str, str, str], list[Failure]] = {}
-    columns = ["has_estimate", "status", "error_type", "message", "condition", "replicate", "method"]
-    rows = failed.sort_values(["place", "replicate", "rank"])[columns]
-    for has_estimate, status, error, message, condition, replicate, method in rows.itertuples(
-        index=False, name=None
-    ):
-        one = Failure(conditions[condition], int(replicate), method, message)
-        kinds.setdefault((bool(has_estimate), status, error, without_numbers(message)), []).append(one)
+    columns = ["has_estimate", *_SAID, "replicate", "method"]
+    for condition in study.conditions:
+        fits = read(catalogue, study, condition, "fits", columns=_SAID).dropna(subset=["method"])
+        failed = fits[fits["status"] != Status.CONVERGED].assign(rank=lambda rows: rows["method"].map(order))
+        rows = failed.sort_values(["replicate", "rank"])[columns]
+        for has_estimate, status, error, message, replicate, method in rows.itertuples(
+            index=False, name=None
+        ):
+            one = Failure(condition, int(replicate), method, message)
+            kinds.setdefault((bool(has_estimate), status, error, without_numbers(message)), []).append(one)
     found = [
         FailureKind(status, has_estimate, error, message, tuple(those))
         for (has_estimate, status, error, message), those in kinds.items()

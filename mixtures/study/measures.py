@@ -26,17 +26,17 @@ from mixtures.comparison.replicates import (
 )
 from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.claim import BADLY_WRONG, FIT_MEASURES, PAIR_MEASURES, PARAMETER_PAIR_MEASURES
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study
 from mixtures.study.replicate import ORACLE
 from mixtures.study.shares import lower_likelihood
-from mixtures.study.tables import Tables
+from mixtures.study.tables import Tables, read
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SPURIOUS = "spurious_set_aside"  # the diagnostic that is 1 where a higher, spurious maximum was met
 _ORACLE_MEASURES = ("log_score", "brier", "error_rate", "adjusted_rand_index", "calibration_error")
 
 
@@ -178,14 +178,17 @@ def account_for(
 
 
 def _count_spurious(method: Method, rows: Tables) -> int | None:
-    own = rows.diagnostics[rows.diagnostics["method"] == method.name]
-    return len(_spurious_replicates(method, rows)) if (own["name"] == _SPURIOUS).any() else None
+    return int((own > 0).sum()) if len(own := _spurious(method, rows)["value"]) else None
 
 
 def _spurious_replicates(method: Method, rows: Tables) -> set[int]:
     """Replicates in which the method set a higher, spurious maximum aside."""
-    named = rows.diagnostics[rows.diagnostics["name"] == _SPURIOUS]
-    return set(named.loc[(named["method"] == method.name) & (named["value"] > 0), "replicate"])
+    own = _spurious(method, rows)
+    return set(own.loc[own["value"] > 0, "replicate"])
+
+
+def _spurious(method: Method, rows: Tables) -> pd.DataFrame:
+    return rows.spurious[rows.spurious["method"] == method.name]
 
 
 def measure_parameters(
@@ -195,7 +198,7 @@ def measure_parameters(
 
     A method `with_intervals` misses the truth wherever it gave none; the others are not measured by them.
     """
-    fits = rows.fits.set_index(["method", "replicate"])["status"]
+    fits = rows.fits[["method", "replicate", "status"]].set_index(["method", "replicate"])["status"]
     for method in study.method:
         own = _of_method(rows.parameters, method.name, with_intervals)
         spurious = _spurious_replicates(method, rows)
@@ -219,15 +222,16 @@ def measure_parameters(
 
 def parameters_of(own: pd.DataFrame) -> Iterator[tuple[tuple[str, int, int], pd.DataFrame]]:
     """Yield the rows of one method by parameter, component and axis."""
-    for place, cell in own.groupby(["parameter", "component", "axis"], sort=False):
+    for place, rows in own.groupby(["parameter", "component", "axis"]).indices.items():
         parameter, component, axis = cast("tuple[str, int, int]", place)
-        yield (parameter, int(component), int(axis)), cell
+        yield (parameter, int(component), int(axis)), own.iloc[rows]
 
 
 def _of_method(parameters: pd.DataFrame, method: str, with_intervals: Collection[str]) -> pd.DataFrame:
     """Rows of one method, with columns for its uncertainty if it states any."""
-    own = parameters[parameters["method"] == method]
-    return own if method in with_intervals else own.drop(columns=[*UNCERTAINTY])
+    is_stated = method in with_intervals
+    with_own = parameters if is_stated else parameters.drop(columns=[*UNCERTAINTY], errors="ignore")
+    return with_own[with_own["method"] == method]
 
 
 def _measure_parameter(cell: pd.DataFrame, truth: float | None) -> dict[str, Measure]:
@@ -349,21 +353,35 @@ def _compare_parameters(
         yield (parameter, int(component), int(axis)), measures
 
 
-def measure_calibration(condition: Condition, rows: Tables) -> Iterator[CalibrationCurve]:
-    """Add the bins of soft assignments over the replicates of one condition."""
-    for method, own in rows.reliability.groupby("method"):
-        bins = [
-            ReliabilityBin.of(cast("int", index), cell["count"], cell["assigned"], cell["belonging"])
-            for index, cell in own.groupby("bin")
-        ]
-        yield CalibrationCurve(condition, str(method), bins)
+def measure_calibration(
+    study: Study, condition: Condition, catalogue: Catalogue
+) -> Iterator[CalibrationCurve]:
+    """Add the bins of soft assignments over the replicates of one condition, read method by method."""
+    for method in (*(one.name for one in study.method), ORACLE):
+        own = read(catalogue, study, condition, "reliability", method=method)
+        if len(own):
+            bins = own["bin"].to_numpy()
+            columns = [own[name].to_numpy() for name in ("count", "assigned", "belonging")]
+            yield CalibrationCurve(
+                condition,
+                method,
+                [
+                    ReliabilityBin.of(index, *(values[bins == index] for values in columns))
+                    for index in np.unique(bins).tolist()
+                ],
+            )
+            del bins, columns
+        del own  # before that of the next method is read
 
 
-def summarise_diagnostics(condition: Condition, rows: Tables) -> Iterator[DiagnosticSummary]:
+def summarise_diagnostics(
+    study: Study, condition: Condition, catalogue: Catalogue
+) -> Iterator[DiagnosticSummary]:
     """Summarise the engines' diagnostics on one condition."""
-    for group, cell in rows.diagnostics.groupby(["method", "name"], sort=False):
+    diagnostics = read(catalogue, study, condition, "diagnostics")
+    for group, rows in diagnostics.groupby(["method", "name"]).indices.items():
         method, name = cast("tuple[str, str]", group)
-        known = cell["value"].dropna().to_numpy()
+        known = diagnostics["value"].iloc[rows].dropna().to_numpy()
         if len(known):
             smallest, median, largest = (float(np.quantile(known, q)) for q in (0.0, 0.5, 1.0))
             yield DiagnosticSummary(condition, method, name, len(known), smallest, median, largest)

@@ -11,13 +11,15 @@ import hashlib
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Self
 
 from mixtures.study.rows import TABLES, FitRow, Rows, schema, table
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 _COMPANIONS = b"mixtures.companions"
@@ -109,11 +111,44 @@ def decode(
     return pa.table({at.name: _column(rows, at) for at in wanted}, schema=wanted), companions
 
 
-def end_to_end(rows: Sequence[pa.Table]) -> pa.Table:
+def end_to_end(rows: Iterable[pa.Table]) -> pa.Table:
     """Put the rows of several files of one table behind one another."""
     import pyarrow as pa
 
     return pa.concat_tables(rows)
+
+
+def in_order(parts: Iterable[pa.Table], keys: Sequence[str]) -> pa.Table:
+    """Put the rows of several files of one table in the order of their keys, each once.
+
+    Of a fit that one run lost and another finished, the row with an estimate is left.
+    """
+    import pyarrow as pa
+
+    ordered = [_in_order(part, keys) for part in parts]
+    ordered.sort(key=lambda part: [part[key][0].as_py() for key in keys] if len(part) else [])
+    rows = end_to_end(ordered)
+    del ordered
+    pa.default_memory_pool().release_unused()  # what decoding took
+    return rows if _is_in_order(rows, keys) else _in_order(rows, keys)
+
+
+def frame_of(rows: pa.Table) -> pd.DataFrame:
+    """Return rows as a DataFrame, taking their memory; what was needed on the way is given back."""
+    import pyarrow as pa
+
+    frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
+    pa.default_memory_pool().release_unused()
+    return frame
+
+
+def where(rows: pa.Table, values: Mapping[str, str | int]) -> pa.Table:
+    """Return the rows that have given values in some columns."""
+    from pyarrow import compute
+
+    for column, value in values.items():
+        rows = rows.filter(compute.field(column) == value)
+    return rows
 
 
 def is_part(name: str) -> bool:
@@ -124,6 +159,36 @@ def is_part(name: str) -> bool:
 def keys_of(name: str) -> str:
     """What of a file's name says what its rows are of."""
     return name.partition("-")[0]
+
+
+def _in_order(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Sort rows by their keys, and leave each of the same keys once."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    by = [(key, "ascending") for key in keys]
+    if "has_estimate" in rows.column_names:
+        by.append(("has_estimate", "descending"))
+    rows = rows.take(compute.sort_indices(rows, sort_keys=by))
+    if _is_in_order(rows, keys):
+        return rows
+    is_same = reduce(compute.and_, (compute.equal(rows[key][1:], rows[key][:-1]) for key in keys))
+    return rows.filter(pa.chunked_array([[True], *compute.invert(is_same).chunks]))
+
+
+def _is_in_order(rows: pa.Table, keys: Sequence[str]) -> bool:
+    """Whether every row has larger keys than the one before."""
+    from pyarrow import compute
+
+    if len(rows) < 2:
+        return True
+    here, before = ([rows[key][part] for key in reversed(keys)] for part in (slice(1, None), slice(-1)))
+    is_larger = compute.greater(here[0], before[0])
+    for own, other in zip(here[1:], before[1:], strict=True):
+        is_larger = compute.or_(
+            compute.greater(own, other), compute.and_(compute.equal(own, other), is_larger)
+        )
+    return bool(compute.all(is_larger).as_py())
 
 
 def _hash_of_keys(tables: Mapping[str, pa.Table]) -> str:

@@ -12,6 +12,7 @@ from itertools import combinations, cycle, islice
 from tempfile import TemporaryDirectory
 
 from mixtures.model.arrays import as_count
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.conditions import Condition
 from mixtures.study.costs import Costs
 from mixtures.study.design import Study
@@ -264,9 +265,9 @@ def _warming_seconds(pilot: Pilot) -> float:
 
 def _measure(pilot: Pilot, store: Store) -> None:
     study = pilot.study
-    tables = Tables.of(store, study, ("fits", "parameters"))
+    catalogue = Catalogue(store)
     with_intervals = methods_with_intervals(study)
     for condition in study.conditions:
-        rows = mark_badly_wrong(condition, tables.within(condition))
+        rows = mark_badly_wrong(condition, Tables.of(catalogue, study, condition, ("fits", "parameters")))
         pilot.parameters.extend(measure_parameters(study, condition, rows, with_intervals))
         pilot.fits.extend(measure_fits(study, condition, rows))

@@ -235,7 +235,7 @@ def _read(store: Store, condition: Condition, index: int, methods: set[str]) -> 
     """The rows of a replicate that are of these methods alone."""
     frames = {}
     for kind in TABLES:
-        frame = store.read(kind, of=(condition.key, index))
+        frame = store.read(kind, condition=condition.key, replicate=index)
         for column in {"method", "versus"} & set(frame.columns):
             frame = frame[frame[column].isin(methods)]
         frames[kind] = frame

@@ -15,6 +15,7 @@ import numpy as np
 
 from mixtures.comparison.performance import Measure, Proportion, wilson_interval
 from mixtures.comparison.replicates import Replicates, measure_replicates
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.claim import INTERVAL_MEASURES, PARAMETER_MEASURES
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Method, Study
@@ -70,13 +71,12 @@ def look(study: Study, store: Store, most: int | None = None, earlier: Iterable[
     Conditions that were over at an `earlier` look stay so, and the others go on from there.
     """
     before = {stop.condition.key: stop for stop in earlier}
-    tables = Tables.of(store, study, _NEEDED)
+    catalogue = Catalogue(store)
     for condition in study.conditions:
         stop = before.get(condition.key)
         if stop is None or not stop.is_over:
-            stop = stop_of(
-                study, condition, tables.within(condition), most, 0 if stop is None else stop.n_asked
-            )
+            rows = Tables.of(catalogue, study, condition, _NEEDED)
+            stop = stop_of(study, condition, rows, most, 0 if stop is None else stop.n_asked)
         yield stop
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,9 +21,9 @@ from mixtures.study.conditions import key_of
 from mixtures.study.design import Study
 from mixtures.study.environment import environment, now
 from mixtures.study.ledger import Ledger
-from mixtures.study.parts import DamagedPartError, Part, decode, is_part
+from mixtures.study.parts import DamagedPartError, Part, decode, in_order, is_part, where
 from mixtures.study.places import Place, is_uri
-from mixtures.study.rows import TABLES, table
+from mixtures.study.rows import TABLES, schema, table
 from mixtures.study.shards import Shard
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 _STUDY, _MANIFEST = "study.toml", "manifest.json"
 _MOST_TRIES = 5  # to read parts while others join them
-_KEYS = {
+#: Columns by which a row is known.
+KEYS = {
     "fits": ["condition", "replicate", "method"],
     "parameters": ["condition", "replicate", "method", "parameter", "component", "axis"],
     "ranks": ["condition", "replicate", "method", "quantity"],
@@ -188,40 +190,67 @@ class Store:
         for (kind, name), content in part.files.items():
             self.place.write(f"rows/{kind}/{name}", content)
 
-    def read(self, kind: str, of: tuple[str, int] | None = None) -> pd.DataFrame:
+    def read(self, kind: str, **values: str | int) -> pd.DataFrame:
         """Return a table in the order of its keys, each row once however often it was computed.
 
         Parameters
         ----------
         kind : str
-        of : (str, int), optional
-            The key of a condition, and a replicate: the rows of these alone, in little memory.
+        **values : str or int
+            Values that columns must have, such as ``condition`` and ``replicate``: these rows alone, in
+            little memory.
 
         Raises
         ------
         ValueError
             Naming the file, if one is damaged.
         """
-        import pyarrow as pa
+        rows: pd.DataFrame = settled(lambda: self.gather(kind, self.parts(kind), values)).to_pandas()
+        return rows
 
-        def gather() -> pa.Table:
-            parts = (self._rows(kind, name) for name in self.parts(kind))
-            return pa.concat_tables([empty, *(part if of is None else _within(part, *of) for part in parts)])
+    def gather(
+        self,
+        kind: str,
+        names: Iterable[str],
+        values: Mapping[str, str | int],
+        columns: Collection[str] | None = None,
+    ) -> pa.Table:
+        """Return the rows of some files of a table, in the order of their keys, each once.
 
-        empty = table(TABLES[kind], [])
-        frame: pd.DataFrame = _settled(gather).to_pandas()
-        if kind == "fits":  # one run may have lost a fit that another finished, whose parameters are there
-            frame = frame.sort_values("has_estimate", ascending=False, kind="stable")
-        return frame.drop_duplicates(_KEYS[kind]).sort_values(_KEYS[kind], ignore_index=True)
+        Parameters
+        ----------
+        kind : str
+        names : iterable of str
+            Of files.
+        values : mapping of str to str or int
+            Values that columns must have.
+        columns : collection of str, optional
+            To return; by default all. Keys that are not among them must be fixed by `values`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file has been made into a larger one.
+        ValueError
+            Naming the file, if one is damaged.
+        """
+        returned = [one for one in schema(TABLES[kind]).names if columns is None or one in columns]
+        needed = [*dict.fromkeys([*returned, *values])]
+        parts = (where(self.rows(kind, name, needed)[0], values) for name in names)
+        rows = (part.select(returned) for part in chain([table(TABLES[kind], [])], parts))
+        return in_order(rows, [key for key in KEYS[kind] if key in returned])
 
     def parts(self, kind: str) -> list[str]:
         """Names of the files that hold a table, sorted."""
         return [name for name in self.place.names(f"rows/{kind}") if is_part(name)]
 
-    def _rows(self, kind: str, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    def rows(
+        self, kind: str, name: str, columns: Sequence[str] | None = None
+    ) -> tuple[pa.Table, dict[str, str]]:
+        """Return the rows of one file, all columns or some, and the names of its companions by table."""
         path = f"rows/{kind}/{name}"
         try:
-            return decode(kind, name, self.place.read(path), columns)[0]
+            return decode(kind, name, self.place.read(path), columns)
         except FileNotFoundError:
             raise
         except (DamagedPartError, OSError) as error:
@@ -285,12 +314,12 @@ class Store:
         def gather() -> Ledger:
             ledger = Ledger()
             for name in self.parts(kind):
-                rows = self._rows(kind, name, [*columns, "replicate"]).to_pandas()
+                rows = self.rows(kind, name, [*columns, "replicate"])[0].to_pandas()
                 for of, its in rows.groupby(columns, sort=False):
                     ledger.add(of, its["replicate"].to_numpy())
             return ledger
 
-        return _settled(gather)
+        return settled(gather)
 
     def _write_heads(self, study: Study, text: str, shard: Shard | None, *, is_new: bool) -> None:
         self._note_run(shard)
@@ -319,14 +348,7 @@ class Store:
             self.place.write(name, json.dumps({"created": created, **run}, indent=2).encode())
 
 
-def _within(rows: pa.Table, condition: str, replicate: int) -> pa.Table:
-    """Rows of one replicate."""
-    from pyarrow import compute
-
-    return rows.filter((compute.field("condition") == condition) & (compute.field("replicate") == replicate))
-
-
-def _settled[R](gather: Callable[[], R]) -> R:
+def settled[R](gather: Callable[[], R]) -> R:
     """Gather from all parts; once more where some were made into larger ones meanwhile."""
     for _ in range(_MOST_TRIES - 1):
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mixtures.comparison.performance import Measure, reversed_precision
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.claim import LOWER_LIKELIHOOD, PAIR_MEASURES, PARAMETER_PAIR_MEASURES, UNIFORMITY, Claim
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
@@ -87,12 +88,12 @@ def summarise(store: Store) -> Summary:
         If the results cannot be read.
     """
     study, manifest = store.study(), store.manifest()
-    tables = Tables.of(store, study)
+    catalogue = Catalogue(store)
     with_intervals = methods_with_intervals(study)
     summary = Summary(study, manifest, [], [], [], [], [], [], [], [], [], [])
     ranks: list[RankSummary] = []
     for condition in study.conditions:
-        rows = mark_badly_wrong(condition, tables.within(condition))
+        rows = mark_badly_wrong(condition, Tables.of(catalogue, study, condition))
         asked = None
         if study.until is not None:
             summary.stops.append(stop_of(study, condition, rows))
@@ -101,10 +102,11 @@ def summarise(store: Store) -> Summary:
         summary.parameters.extend(measure_parameters(study, condition, rows, with_intervals))
         summary.fits.extend(measure_fits(study, condition, rows))
         summary.pairs.extend(measure_pairs(study, condition, rows, with_intervals))
-        summary.calibration.extend(measure_calibration(condition, rows))
         summary.rank_accounts.extend(account_for_ranks(study, condition, rows))
         ranks.extend(measure_ranks(condition, rows))
-        summary.diagnostics.extend(summarise_diagnostics(condition, rows))
+        del rows
+        summary.diagnostics.extend(summarise_diagnostics(study, condition, catalogue))
+        summary.calibration.extend(measure_calibration(study, condition, catalogue))
     summary.ranks.extend(adjusted(ranks))
     summary.claims.extend(_judge_claims(study, summary, manifest.get("claims", {})))
     return summary

@@ -3,66 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mixtures.comparison.replicates import UNCERTAINTY
+from mixtures.study.catalogue import Catalogue
 from mixtures.study.conditions import Condition
 from mixtures.study.design import Study
-from mixtures.study.ledger import Ledger
+from mixtures.study.ledger import Flags, Ledger
 from mixtures.study.methods import gives_intervals
 from mixtures.study.replicate import ORACLE
-from mixtures.study.rows import TABLES, table
-from mixtures.study.store import Store
+from mixtures.study.rows import TABLES, FitRow, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+_TOGETHER = ("fits", "parameters", "ranks", "pairs")
+_OF_NO_MEASURE = {"message", "error_type", "data_hash", "seed", "host", "worker"}
+_SPURIOUS = "spurious_set_aside"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
-    """Rows of one condition, those of each method under its name."""
+    """Rows of one condition that one measure may be of several of, those of each method under its name.
+
+    `spurious` are the fits of the diagnostic that is 1 where a higher, spurious maximum was met, as `value`.
+    """
 
     fits: pd.DataFrame
     parameters: pd.DataFrame
     ranks: pd.DataFrame
     pairs: pd.DataFrame
-    reliability: pd.DataFrame
-    diagnostics: pd.DataFrame
+    spurious: pd.DataFrame
 
     @classmethod
-    def of(cls, store: Store, study: Study, kinds: Collection[str] = tuple(TABLES)) -> Self:
-        """Read the rows of a study's conditions and methods, and name the methods.
+    def of(
+        cls, catalogue: Catalogue, study: Study, condition: Condition, kinds: Collection[str] = _TOGETHER
+    ) -> Self:
+        """Read the rows of one condition by a study's methods; of tables not among `kinds`, none."""
 
-        Tables that are not among `kinds` are left empty.
-        """
-        done = store.done()
-        frames = {
-            field.name: _read(store, study, field.name, done)
-            if field.name in kinds
-            else table(TABLES[field.name], []).to_pandas()
-            for field in fields(cls)
-        }
-        frames["fits"]["soft_coverage"] = _with_misses(frames["fits"], study)
-        return cls(**frames)
+        def rows_of(kind: str, columns: Collection[str] | None = None) -> pd.DataFrame:
+            if kind not in kinds:
+                return _empty(kind)
+            return read(catalogue, study, condition, kind, columns=columns)
 
-    def within(self, condition: Condition) -> Self:
-        """Return the rows of one condition."""
-        frames = (getattr(self, field.name) for field in fields(self))
-        return type(self)(*(frame[frame["condition"] == condition.key] for frame in frames))
+        fits = rows_of("fits", {*FitRow._fields} - _OF_NO_MEASURE)
+        uncertainty = UNCERTAINTY if methods_with_intervals(study) else ()
+        parameters = rows_of("parameters", ("truth", "estimate", *uncertainty))
+        fits["soft_coverage"] = _with_misses(fits, study)
+        spurious = read(catalogue, study, condition, "diagnostics", values={"name": _SPURIOUS})
+        return cls(fits, parameters, rows_of("ranks"), rows_of("pairs"), spurious)
 
 
-def read_fits(store: Store, study: Study) -> pd.DataFrame:
-    """Read the rows of fits alone, the methods by their names."""
-    return _read(store, study, "fits", store.done())
+def read(
+    catalogue: Catalogue,
+    study: Study,
+    condition: Condition,
+    kind: str,
+    *,
+    columns: Collection[str] | None = None,
+    method: str | None = None,
+    values: Mapping[str, str | int] | None = None,
+) -> pd.DataFrame:
+    """Read one table of a condition, each method under its name; or its rows of one, or with given values.
 
+    Of columns, all, or those of the key and some others, without text that is the same throughout.
 
-def _read(store: Store, study: Study, kind: str, done: Ledger) -> pd.DataFrame:
-    names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
-    frame = _of_fits(store.read(kind), done)
+    Rows whose fit is not there are left out: storing it was interrupted, and it will be run again.
+    """
+    names = {one.key: one.name for one in study.method} | {ORACLE: ORACLE}
+    key = next((key for key in names if names[key] == method), None)
+    of_method = {} if key is None else {"method": key}
+    frame = catalogue.read(kind, condition.key, columns, of_method | dict(values or {}))
+    frame = _of_fits(frame, catalogue.done, condition.key, key)
     for column in {"method", "versus"} & set(frame.columns):
         frame[column] = frame[column].map(names)
+    return frame
+
+
+def _empty(kind: str) -> pd.DataFrame:
+    """Return a table without rows."""
+    frame: pd.DataFrame = table(TABLES[kind], []).to_pandas()
     return frame
 
 
@@ -80,13 +104,18 @@ def _with_misses(fits: pd.DataFrame, study: Study) -> pd.Series[float]:
     return coverage.mask(is_refused, 0.0)
 
 
-def _of_fits(frame: pd.DataFrame, done: Ledger) -> pd.DataFrame:
-    """Leave out rows whose fit is not there: storing it was interrupted, and it will be run again."""
+def _of_fits(frame: pd.DataFrame, done: Ledger, condition: str, method: str | None) -> pd.DataFrame:
+    """Leave out rows whose fit is not there."""
     at_truth, replicates = done.of_any_method(), frame["replicate"].to_numpy()
+
+    def has_fit(method: str, rows: Any) -> Flags:
+        ledger, of = (at_truth, (condition,)) if method == ORACLE else (done, (condition, method))
+        return ledger.has(of, replicates[rows])
+
     keep = np.ones(len(frame), dtype=bool)
+    if method is not None:
+        keep &= has_fit(method, slice(None))
     for column in {"method", "versus"} & set(frame.columns):
-        of_method: Mapping[Any, Any] = frame.groupby(["condition", column]).indices
-        for (condition, method), rows in of_method.items():
-            ledger, of = (at_truth, (condition,)) if method == ORACLE else (done, (condition, method))
-            keep[rows] &= ledger.has(of, replicates[rows])
-    return frame[keep]
+        for name, rows in frame.groupby(column).indices.items():
+            keep[rows] &= has_fit(str(name), rows)
+    return frame if keep.all() else frame[keep]

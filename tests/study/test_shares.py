@@ -44,7 +44,7 @@ def tables(condition, errors):
     )
     fits = pd.DataFrame({"method": "A", "replicate": np.arange(r), "has_estimate": has_estimate})
     empty = pd.DataFrame()
-    return Tables(fits, parameters[has_estimate[replicate]], empty, empty, empty, empty)
+    return Tables(fits, parameters[has_estimate[replicate]], empty, empty, empty)
 
 
 def normal_errors(r, seed):

@@ -689,7 +689,8 @@ def test_the_rows_of_one_replicate_are_read_alone(tmp_path):
     store = Store.prepare(tmp_path, text())
     for replicates in ((0, 1), (2, 3)):
         store.write(Part.of(rows_of(*replicates)))
-    assert store.read("fits", of=("c", 2))["replicate"].tolist() == [2]
-    assert store.read("parameters", of=("c", 1))["replicate"].tolist() == [1]
-    assert store.read("fits", of=("d", 2)).empty
-    assert store.read("fits", of=("c", 2)).columns.tolist() == store.read("fits").columns.tolist()
+    assert store.read("fits", condition="c", replicate=2)["replicate"].tolist() == [2]
+    assert store.read("parameters", condition="c", replicate=1)["replicate"].tolist() == [1]
+    assert store.read("fits", condition="d", replicate=2).empty
+    own = store.read("fits", condition="c", replicate=2)
+    assert own.columns.tolist() == store.read("fits").columns.tolist()
