@@ -102,7 +102,7 @@ def decode(
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             own = file.schema_arrow
-            rows = file.read([at for at in wanted.names if at in own.names])
+            rows = file.read([at for at in wanted.names if at in own.names], use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedPartError(str(error).splitlines()[0]) from None
     if not own.equals(pa.schema([at for at in whole if at.name in own.names or not at.nullable])):
