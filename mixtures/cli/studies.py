@@ -62,6 +62,12 @@ if TYPE_CHECKING:
     metavar="MB",
     help="End a worker that holds more.  [default: none]",
 )
+@click.option(
+    "--again",
+    multiple=True,
+    type=click.Choice(["error", "timeout", "worker_lost"]),
+    help="Do fits that ended so before again; may be given several times.",
+)
 @click.option("--shard", metavar="I/N", help="Do the I-th of N shards only, for array jobs; no report.")
 def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: Any) -> int:
     """Run a STUDY file, or what is missing of it, and write its report.
@@ -99,14 +105,18 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
 
 def _command(study: Path, folder: Path | str, *, as_json: bool, **options: Any) -> str:
     """The command that runs a study so, with all its options."""
-    given = {"out": folder, **{name: value for name, value in options.items() if value is not None}}
-    pairs = [(f"--{name.replace('_', '-')}", value) for name, value in given.items()]
-    return as_typed("run", study, *itertools.chain.from_iterable(pairs), *(["--log-json"] if as_json else []))
+    words: list[object] = []
+    for name, value in {"out": folder, **options}.items():
+        for one in value if isinstance(value, tuple) else () if value is None else (value,):
+            words += [f"--{name.replace('_', '-')}", one]
+    return as_typed("run", study, *words, *(["--log-json"] if as_json else []))
 
 
 def _unused(folder: Path | str) -> Path | str:
     """A folder beside another, that is not there yet as far as can be told."""
-    names = (f"{str(folder).rstrip('/')}-{n}" for n in itertools.count(2))
+    from mixtures.study.places import beside
+
+    names = (beside(str(folder), f"-{n}") for n in itertools.count(2))
     return (
         next(names)
         if isinstance(folder, str)
@@ -129,7 +139,10 @@ def _run(
     from mixtures.study.runner import run
     from mixtures.study.shards import Shard
 
-    with connect(dask) if dask else nullcontext() as executor, follow(as_json=as_json) as on_progress:
+    with (
+        connect(dask) if dask is not None else nullcontext() as executor,
+        follow(as_json=as_json) as on_progress,
+    ):
         return run(
             study,
             folder,

@@ -16,9 +16,9 @@ from mixtures.report import figures
 from mixtures.report.canvas import to_svg, width_of
 from mixtures.study.catalogue import Catalogue
 from mixtures.study.claim import PARAMETERS
-from mixtures.study.conditions import Condition
+from mixtures.study.conditions import ORACLE, Condition
 from mixtures.study.design import Study
-from mixtures.study.replicate import ORACLE
+from mixtures.study.replicate import MOST_EXAMPLES
 from mixtures.study.store import Store
 from mixtures.study.summary import Summary, parameter_name
 from mixtures.study.tables import read
@@ -127,7 +127,7 @@ class Gallery:
         """Draw the true density with the fits to the exemplary replicate."""
         fits = " and ".join(example.fits) or "no method, since none gave an estimate"
         caption = (
-            f"{condition.name}: the first replicate's data (histogram and ticks), the true density, "
+            f"{condition.name}: the data of {_first_of(condition)} (histogram and ticks), the true density, "
             f"and the densities fitted by {fits}."
         )
         figure = figures.densities(example.x, example.fits, example.truth, _UNIT)
@@ -221,7 +221,7 @@ class Gallery:
 
     def _along_x(self, condition: Condition, example: Example) -> Iterator[Picture]:
         caption = (
-            f"{condition.name}: soft assignments of the first replicate along x; ticks above are "
+            f"{condition.name}: soft assignments of {_first_of(condition)} along x; ticks above are "
             "observations that belong to the component, ticks below those that do not. The oracle knows "
             "the true parameters."
         )
@@ -238,7 +238,7 @@ class Gallery:
             member = np.eye(example.soft[other].shape[1])[example.labels][:, shown]
             what = "the second component" if shown.start == 1 else "each component"
             caption = (
-                f"{condition.name}: soft assignments of the first replicate to {what}, {other} against "
+                f"{condition.name}: soft assignments of {_first_of(condition)} to {what}, {other} against "
                 f"{fitted[0]}; on the line they agree."
             )
             figure = figures.against_each_other(
@@ -251,6 +251,13 @@ class Gallery:
             for one in self.summary.calibration:
                 if (one.condition, one.method) == (condition, name):
                     yield name, one.bins
+
+
+def _first_of(condition: Condition) -> str:
+    """The exemplary replicate, in words."""
+    return (
+        "" if condition.n <= MOST_EXAMPLES else f"{MOST_EXAMPLES} observations of "
+    ) + "the first replicate"
 
 
 def _soft(rows: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, Array]]:

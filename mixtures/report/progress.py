@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,9 @@ def follow(*, as_json: bool = False) -> Iterator[Callable[[Progress], None]]:
 
 
 def _write(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # nobody reads it any more, which must not end the study
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 @dataclass(frozen=True, slots=True)

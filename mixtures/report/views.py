@@ -13,13 +13,12 @@ from mixtures.model.fit import Parameters, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.report import numbers
 from mixtures.study.claim import LOWER_LIKELIHOOD, PAIR_MEASURES, PARAMETER_PAIR_MEASURES, Claim
-from mixtures.study.conditions import Condition
+from mixtures.study.conditions import ORACLE, Condition
 from mixtures.study.design import Method
 from mixtures.study.failures import without_numbers
 from mixtures.study.measures import FitSummary, PairSummary, ParameterSummary
 from mixtures.study.methods import level_of
 from mixtures.study.replay import replay_command
-from mixtures.study.replicate import ORACLE
 from mixtures.study.summary import JudgedClaim, Summary, parameter_name
 from mixtures.study.verdict import Judgement, Verdict
 

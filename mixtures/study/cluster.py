@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -78,6 +79,15 @@ def is_dask(executor: Executor) -> bool:
 def n_threads(executor: Any) -> int:
     """Return the number of tasks that the workers of a cluster do at a time."""
     return sum(executor._client.nthreads().values())
+
+
+def shares_process(executor: Any) -> bool:
+    """Whether a worker runs in this process, which must not be ended for it."""
+    return _place() in executor._client.run(_place, on_error="ignore").values()
+
+
+def _place() -> tuple[str, int]:
+    return platform.node(), os.getpid()
 
 
 def check_versions(executor: Any) -> None:

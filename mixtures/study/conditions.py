@@ -20,6 +20,8 @@ from mixtures.model.prior import Prior
 from mixtures.model.spec import Covariance, MixtureSpec
 from mixtures.study.claim import StudyTable
 
+#: What stands for a method where soft assignments are those at the truth.
+ORACLE = "oracle"
 _MOST_OBSERVATIONS = 10**9  # 8 GB each column: what is in a results folder can no longer be taken back
 
 

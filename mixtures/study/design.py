@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mixtures.comparison.label_rules import LabelRule
 from mixtures.model.spec import Covariance, MixtureSpec
 from mixtures.study.claim import BADLY_WRONG, UNIFORMITY, Claim, StudyTable, one_of
-from mixtures.study.conditions import Condition, Grid, Truth, distinct, key_of
+from mixtures.study.conditions import ORACLE, Condition, Grid, Truth, distinct, key_of
 from mixtures.study.until import Until
+
+_MOST_REPLICATES = 10**8  # 2 GB to plan them
 
 
 class Method(BaseModel):
@@ -22,7 +24,7 @@ class Method(BaseModel):
 
     name: str = Field(min_length=1)
     engine: str
-    replicates: int | None = Field(default=None, ge=1)
+    replicates: int | None = Field(default=None, ge=1, le=_MOST_REPLICATES)
 
     @model_validator(mode="after")
     def _is_plain(self) -> Self:
@@ -79,7 +81,7 @@ class Study(StudyTable):
     components: int = Field(ge=1)
     covariance: str = Covariance.FULL.value
     label_rule: str = LabelRule.ORDERING.value
-    replicates: int = Field(ge=1)
+    replicates: int = Field(ge=1, le=_MOST_REPLICATES)
     until: Until | None = None
     grid: Grid
     method: list[Method] = Field(min_length=1)
@@ -102,6 +104,8 @@ class Study(StudyTable):
     def _have_names(cls, method: list[Method]) -> list[Method]:
         if len({one.key for one in method}) < len(method):
             raise ValueError("methods must differ in engine or settings; got the same twice")
+        if any(one.name == ORACLE for one in method):
+            raise ValueError(f"no method must be called {ORACLE!r}: reports call what the truth says so")
         return distinct("method", method)
 
     @model_validator(mode="after")
@@ -122,6 +126,8 @@ class Study(StudyTable):
                 raise ValueError(f"grid.truth {truth.name!r} must have {self.components} components; got {k}")
         for claim in self.claim:
             self._check_names(claim)
+        if len({condition.key for condition in self.conditions}) < len(self.conditions):
+            raise ValueError("grid.truth must differ in more than their names; got the same twice")
         self._check_until()
         return self
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from queue import SimpleQueue
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from mixtures.study.cluster import check_versions, is_dask, n_threads, reason_of
+from mixtures.study.cluster import check_versions, is_dask, n_threads, reason_of, shares_process
 from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, message_of, ready
-from mixtures.study.workers import TASKS_AT_A_WORKER, Workers
+from mixtures.study.workers import TASKS_AT_A_WORKER, Workers, n_processors
 
-type _ReasonOf = Callable[[BaseException], str | None]
+_SECONDS_BETWEEN_LOOKS = 10.0
+_SECONDS_WITHOUT_WORKERS = 300.0  # those of a queueing system may be long in coming
 
 
 class Pool(Protocol):
@@ -56,17 +59,18 @@ def pool_of(n_workers: int, executor: Executor | None = None, megabytes: float |
         )
     if executor is not None and is_dask(executor):
         check_versions(executor)
-        return Borrowed(executor, n_workers, reason_of)
+        may_end = not shares_process(executor)
+        return Borrowed(executor, n_workers, Cluster(reason_of, partial(n_threads, executor), may_end))
     if executor is not None:
         return Borrowed(executor, n_workers)
     return ThisProcess() if n_workers == 1 and megabytes is None else Workers(n_workers, megabytes)
 
 
-def n_at_once(executor: Executor | None) -> int | None:
+def n_at_once(executor: Executor | None) -> int:
     """Number of tasks that are done at a time where nothing else is said."""
     if executor is not None and is_dask(executor):
         return n_threads(executor)
-    return getattr(executor, "_max_workers", None) or os.cpu_count()  # those of the standard library
+    return getattr(executor, "_max_workers", None) or n_processors()  # of those of the standard library
 
 
 class ThisProcess:
@@ -85,6 +89,25 @@ class ThisProcess:
         """Need not stop anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What is known of an executor whose workers come and go.
+
+    Attributes
+    ----------
+    reason_of : callable
+        Says how the workers of a task died, where that is what an error of the executor means.
+    n_workers : callable
+        Gives the number of workers that are there.
+    ends_workers : bool
+        Whether a worker may end itself.
+    """
+
+    reason_of: Callable[[BaseException], str | None]
+    n_workers: Callable[[], int]
+    ends_workers: bool
+
+
 class Borrowed:
     """Somebody else's executor, which is left as it was found.
 
@@ -93,9 +116,8 @@ class Borrowed:
     executor : concurrent.futures.Executor
     n_workers : int
         Number of tasks that it can do at a time.
-    reason_of : callable, optional
-        Says how the workers of a task died, where that is what an error of the executor means; any other
-        error is the executor's end, as the calls that it is given raise nothing.
+    cluster : Cluster, optional
+        Without one any error of the executor is its end, as the calls that it is given raise nothing.
     """
 
     n_tries = 1
@@ -104,11 +126,11 @@ class Borrowed:
         self,
         executor: Executor,
         n_workers: int,
-        reason_of: _ReasonOf | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.n_workers = n_workers
-        self.ends_workers = reason_of is not None
-        self._executor, self._reason_of = executor, reason_of
+        self.ends_workers = cluster is not None and cluster.ends_workers
+        self._executor, self._cluster = executor, cluster
         self._pending: dict[Future[Any], Any] = {}
 
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
@@ -127,7 +149,7 @@ class Borrowed:
                     future.add_done_callback(ended.put)
                 if not self._pending:
                     return
-                yield self._settle(ended.get())
+                yield self._settle(self._next(ended))
         finally:
             self.close()
 
@@ -137,10 +159,24 @@ class Borrowed:
             future.cancel()
         self._pending.clear()
 
+    def _next(self, ended: SimpleQueue[Future[Any]]) -> Future[Any]:
+        """Wait for what ends next, as long as there is a worker, or one may come."""
+        last_seen = time.monotonic()
+        while True:
+            try:
+                return ended.get(timeout=_SECONDS_BETWEEN_LOOKS)
+            except Empty:
+                if self._cluster is None or self._cluster.n_workers():
+                    last_seen = time.monotonic()
+                elif time.monotonic() - last_seen > _SECONDS_WITHOUT_WORKERS:
+                    raise WorkersFailedError(
+                        f"the cluster must have workers; it had none for {_SECONDS_WITHOUT_WORKERS:g} seconds"
+                    ) from None
+
     def _settle(self, future: Future[Any]) -> Outcome[Any, Any]:
         task = self._pending.pop(future)
         error = None if future.cancelled() else future.exception()
-        if error is not None and self._reason_of is not None and (reason := self._reason_of(error)):
+        if error is not None and self._cluster is not None and (reason := self._cluster.reason_of(error)):
             return Outcome(task, Lost(f"the worker died: {reason}"), math.nan)
         with _is_the_end():
             return Outcome(task, *future.result())

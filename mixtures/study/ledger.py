@@ -38,13 +38,6 @@ class Ledger:
         found[known] = flags[replicates[known]]
         return found
 
-    def of_any_method(self) -> Ledger:
-        """Return the replicates of each condition that any method has."""
-        together = Ledger()
-        for of, flags in self._flags.items():
-            together.add(of[:1], np.flatnonzero(flags))
-        return together
-
     def __contains__(self, entry: tuple[str, int, *tuple[str, ...]]) -> bool:
         condition, replicate, *methods = entry
         return bool(self.has((condition, *methods), np.array([replicate]))[0])

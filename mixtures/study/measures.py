@@ -28,9 +28,8 @@ from mixtures.model.arrays import Array
 from mixtures.model.fit import Status
 from mixtures.study.catalogue import Catalogue
 from mixtures.study.claim import BADLY_WRONG, FIT_MEASURES, PAIR_MEASURES, PARAMETER_PAIR_MEASURES
-from mixtures.study.conditions import Condition
+from mixtures.study.conditions import ORACLE, Condition
 from mixtures.study.design import Method, Study
-from mixtures.study.replicate import ORACLE
 from mixtures.study.shares import lower_likelihood
 from mixtures.study.tables import Tables, read
 

@@ -92,9 +92,7 @@ def _defaults(method: Method) -> dict[str, Any]:
 
 def level_of(method: Method) -> float | None:
     """Nominal level of a method's intervals: its setting, or its engine's own; None if that has none."""
-    engine: Any = ENGINES.get(method.engine)
-    defaults = {} if engine is None else {field.name: field.default for field in dataclasses.fields(engine)}
-    level = method.settings.get("level", defaults.get("level"))
+    level = method.settings.get("level", _defaults(method).get("level"))
     return float(level) if isinstance(level, int | float) else None
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+_MOST_CHARACTERS = 2000  # of a message: some hold whole arrays, and a study has many
+
 #: What a caller means when raising it, and nothing may swallow.
 STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
@@ -47,11 +49,19 @@ class WorkersFailedError(RuntimeError):
 
 def call[T, R](work: Callable[[T], R], task: T) -> tuple[R | Failed, float]:
     """Do a task, wherever this is run; return what came of it, and the seconds."""
+    result, seconds = call_whatever(work, task, STOPS)
+    return result, seconds
+
+
+def call_whatever[T, R](
+    work: Callable[[T], R], task: T, stops: tuple[type[BaseException], ...] = ()
+) -> tuple[R | Failed, float]:
+    """Do a task in a process of which nobody is the caller: an engine that exits there has failed."""
     began = time.perf_counter()
     result: R | Failed
     try:
         result = work(task)
-    except STOPS:
+    except stops:
         raise
     except BaseException as error:  # noqa: BLE001  the panic of a compiled sampler is no Exception
         result = Failed.of(error)
@@ -68,4 +78,5 @@ def message_of(error: BaseException) -> str:
         said = str(error)
     except Exception:  # noqa: BLE001  there are exceptions that cannot be printed
         said = ""
-    return (said or type(error).__name__).encode("utf-8", "replace").decode()
+    said = (said or type(error).__name__).encode("utf-8", "replace").decode()
+    return said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]} …"

@@ -25,6 +25,7 @@ from mixtures.study.runner import check, work
 from mixtures.study.shares import mark_badly_wrong
 from mixtures.study.store import Store
 from mixtures.study.tables import Tables, methods_with_intervals
+from mixtures.study.workers import n_processors
 
 SECONDS = 30.0  # long enough to know most studies by, and short enough to wait for
 REPLICATES = 50
@@ -142,7 +143,7 @@ def try_study(
         If the study is wrong.
     """
     check(study)
-    pilot = Pilot(study, as_count("n_workers", os.cpu_count() if n_workers is None else n_workers))
+    pilot = Pilot(study, as_count("n_workers", n_processors() if n_workers is None else n_workers))
     most = min(as_count("replicates", replicates), max(map(study.replicates_of, study.method)))
     began, clock = time.perf_counter(), _Clock(seconds)
     with TemporaryDirectory(prefix="mixtures-") as folder, closing(pool_of(pilot.n_workers)) as pool:

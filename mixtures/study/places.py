@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -53,7 +55,7 @@ class Place:
 
         if is_uri(folder):
             try:
-                files, root = FileSystem.from_uri(str(folder))
+                files, root = FileSystem.from_uri(_with_one_request(str(folder)))
             except (ArrowException, OSError) as error:
                 raise ValueError(f"{folder}: the URI must be one of a folder; {error}") from None
             if not root.strip("/"):
@@ -64,7 +66,7 @@ class Place:
 
     def child(self, name: str) -> str:
         """Name a file of the folder as messages do."""
-        return str(Path(self.name) / name) if not is_uri(self.name) else f"{self.name.rstrip('/')}/{name}"
+        return str(beside(self.name, f"/{name}")) if is_uri(self.name) else str(Path(self.name) / name)
 
     def exists(self, name: str = "") -> bool:
         """Whether a file or a folder is there; by default, this one."""
@@ -91,18 +93,33 @@ class Place:
         if self.is_local:
             _write(self._path(name), content)
         else:
-            with self.files.open_output_stream(self._path(name)) as file:
-                file.write(content)
+            _to_the_end(self._put, name, content)
+
+    def _put(self, name: str, content: bytes) -> None:
+        with self.files.open_output_stream(self._path(name)) as file:
+            file.write(content)
 
     def move(self, name: str, to: str) -> None:
         """Give a file another name, and make the folders that it will lie in."""
         self.files.create_dir(self._path(to.rpartition("/")[0]))
-        self.files.move(self._path(name), self._path(to))
+        with self._naming_the_missing(name):
+            self.files.move(self._path(name), self._path(to))
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
-        if self.exists(name):
-            self.files.delete_file(self._path(name))
+        with suppress(FileNotFoundError), self._naming_the_missing(name):
+            if self.exists(name):
+                self.files.delete_file(self._path(name))
+
+    @contextmanager
+    def _naming_the_missing(self, name: str) -> Iterator[None]:
+        """Make a FileNotFoundError of what an object store says of a file that is gone."""
+        try:
+            yield
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) and not self.exists(name):
+                raise FileNotFoundError(name) from error
+            raise
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}".rstrip("/")
@@ -126,6 +143,41 @@ def _write(path: str, content: bytes) -> None:
     finally:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
+
+
+def _to_the_end(work: Callable[..., None], *arguments: Any) -> None:
+    """Do in a thread what Ctrl-C must not cut short: an object store keeps what it has of an object."""
+    raised: list[BaseException] = []
+    has_ended = Event()
+
+    def do() -> None:
+        try:
+            work(*arguments)
+        except BaseException as error:  # noqa: BLE001  it is raised where somebody waits for it
+            raised.append(error)
+        finally:
+            has_ended.set()
+
+    Thread(target=do).start()  # it ends before the process does, whoever waits
+    try:
+        has_ended.wait()
+    finally:
+        has_ended.wait()
+    if raised:
+        raise raised[0]
+
+
+def _with_one_request(uri: str) -> str:
+    """Have an object of S3 that is not large put at once, where Arrow would first announce it."""
+    if not uri.startswith("s3:") or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
+
+
+def beside(folder: str, ending: str) -> str:
+    """Add to the path of a folder, which of a URI may be followed by options."""
+    path, mark, options = folder.partition("?") if is_uri(folder) else (folder, "", "")
+    return f"{path.rstrip('/')}{ending}{mark}{options}"
 
 
 def is_uri(folder: str | Path) -> bool:

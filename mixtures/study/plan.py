@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Self
@@ -81,10 +81,15 @@ class Plan:
 
     @classmethod
     def of(
-        cls, study: Study, store: Store, most: Mapping[str, int] | None = None, shard: Shard | None = None
+        cls,
+        study: Study,
+        store: Store,
+        most: Mapping[str, int] | None = None,
+        shard: Shard | None = None,
+        again: Collection[str] = (),
     ) -> Self:
-        """Plan what a store has not yet of a study."""
-        return cls(study, most or {}, store.done(), store.has_pair(), shard)
+        """Plan what a store has not yet of a study, and fits that ended with some statuses `again`."""
+        return cls(study, most or {}, store.done(again), store.has_pair(), shard)
 
     @classmethod
     def fresh(cls, study: Study) -> Self:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from mixtures.model.arrays import Array
-from mixtures.study.conditions import Condition
+from mixtures.study.conditions import ORACLE, Condition
 from mixtures.study.design import Method, Study
 from mixtures.study.environment import environment, list_other
 from mixtures.study.outcomes import message_of
 from mixtures.study.replicate import (
-    ORACLE,
     Attempt,
     Replicate,
     attempt,

@@ -23,7 +23,7 @@ from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.mixture import NormalMixture
 from mixtures.model.spec import MixtureSpec
 from mixtures.study.claim import PARAMETERS
-from mixtures.study.conditions import Condition
+from mixtures.study.conditions import ORACLE, Condition
 from mixtures.study.limits import TimeLimit, TimeUpError, within
 from mixtures.study.outcomes import STOPS, Failed, message_of
 from mixtures.study.rows import (
@@ -38,8 +38,8 @@ from mixtures.study.rows import (
 )
 from mixtures.study.seeds import stream
 
-ORACLE = "oracle"
 _N_EXAMPLES = 1  # replicates of each condition whose soft assignments are kept one by one, for the figures
+MOST_EXAMPLES = 5000  # observations of these
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -366,7 +366,7 @@ def _reliability(key: str, replicate: Replicate, scores: AssignmentScores | None
 
 def _examples(key: str, replicate: Replicate, soft: Array) -> Iterable[ExampleRow]:
     x, labels = replicate.dataset.x, replicate.dataset.labels
-    for i in range(len(x)):
+    for i in range(min(len(x), MOST_EXAMPLES)):
         for j in range(soft.shape[1]):
             yield ExampleRow(
                 condition=replicate.condition.key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +13,7 @@ from pathlib import Path
 from mixtures.model.arrays import as_count, as_number
 from mixtures.model.fit import Fit, Fitter, Status
 from mixtures.model.spec import MixtureSpec
+from mixtures.study.claim import one_of
 from mixtures.study.costs import Costs
 from mixtures.study.design import Method, Study, read_text
 from mixtures.study.executors import Pool, n_at_once, pool_of
@@ -40,6 +41,8 @@ from mixtures.study.shards import Shard
 from mixtures.study.stopping import Stop, look
 from mixtures.study.store import Store
 
+#: How fits end that may be done again.
+AGAIN = (Status.ERROR.value, Status.TIMEOUT.value, Status.WORKER_LOST.value)
 _PREPARING = threading.Lock()  # engines share what they compile
 _MOST_TO_HASH = 10**7  # numbers, 80 MB
 
@@ -54,6 +57,7 @@ def run(
     time_limit: float | None = None,
     memory_limit: float | None = None,
     shard: Shard | None = None,
+    again: Collection[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Store:
     """Run a study, or what is missing of it.
@@ -80,6 +84,9 @@ def run(
     shard : Shard, optional
         Do only the replicates of one shard. Shards may run at once on one folder, on machines that know
         nothing of each other.
+    again : collection of str
+        Statuses of fits without an estimate, `error`, `timeout` or `worker_lost`: those that ended so
+        before are done again, and count as they end now if there is an estimate.
     on_progress : callable, optional
         Called with a `Progress` at the beginning and whenever results were stored.
 
@@ -98,7 +105,7 @@ def run(
         If workers cannot be started, or the executor fails; what was stored is kept.
     """
     text = study.to_toml() if isinstance(study, Study) else read_text(study)
-    parsed = study if isinstance(study, Study) else Study.from_toml(text, str(study))
+    parsed = Study.from_toml(text, "study" if isinstance(study, Study) else str(study))
     try:
         check(parsed)
     except ValueError as error:
@@ -109,11 +116,13 @@ def run(
         raise ValueError("until must not be used with a shard, which cannot know what the others have found")
     pool = pool_of(n_workers, executor, _as_limit("memory_limit", memory_limit))
     time_limit = _as_limit("time_limit", time_limit)
+    for status in again:
+        one_of("again", status, AGAIN)
     store = Store.prepare(folder, text, shard=shard)
     costs = Costs(parsed)
     tracker, report = Tracker(parsed, str(folder), costs), on_progress or _ignore
     with closing(pool):
-        for plan in _plans(parsed, store, most, shard):
+        for plan in _plans(parsed, store, most, shard, again):
             report(tracker.expect(plan))
             for part in _do(plan, pool, costs, time_limit):
                 store.write(part)
@@ -127,11 +136,13 @@ def _as_limit(name: str, value: float | None) -> float | None:
     return value
 
 
-def _plans(study: Study, store: Store, most: int | None, shard: Shard | None) -> Iterator[Plan]:
+def _plans(
+    study: Study, store: Store, most: int | None, shard: Shard | None, again: Collection[str]
+) -> Iterator[Plan]:
     """Yield what is to be done: all at once or, by the rule `until`, as far as each condition's next look."""
     keys = [condition.key for condition in study.conditions]
     if study.until is None:
-        yield Plan.of(study, store, {} if most is None else dict.fromkeys(keys, most), shard)
+        yield Plan.of(study, store, {} if most is None else dict.fromkeys(keys, most), shard, again)
         return
     stops: list[Stop] = []
     asked: dict[str, int] = {}
@@ -141,7 +152,7 @@ def _plans(study: Study, store: Store, most: int | None, shard: Shard | None) ->
         before, asked = asked, {stop.condition.key: stop.n_asked for stop in stops}
         if asked == before:  # every condition is over, or what is missing could not be stored
             return
-        plan = plan.grown(asked) if plan else Plan.of(study, store, asked)
+        plan = plan.grown(asked) if plan else Plan.of(study, store, asked, again=again)
         yield plan
 
 
@@ -188,10 +199,12 @@ def work(task: Task) -> Part:
             name: attempt(engines[name], keys[name], replicate, task.seed, task.time_limit)
             for name in job.needed
         }
-        for name in job.fits:
-            record(rows, keys[name], replicate, attempts[name])
+        recorded = {
+            name: record(rows if name in job.fits else Rows.empty(), keys[name], replicate, attempted)
+            for name, attempted in attempts.items()
+        }
         for first, second in job.pairs:
-            fits: tuple[Fit, Fit] = attempts[first].fit, attempts[second].fit
+            fits: tuple[Fit, Fit] = recorded[first].fit, recorded[second].fit
             record_pair(rows, (keys[first], keys[second]), replicate, fits)
         record_oracle(rows, replicate)
     return Part.of(rows)

@@ -205,7 +205,7 @@ class Store:
         ValueError
             Naming the file, if one is damaged.
         """
-        rows: pd.DataFrame = settled(lambda: self.gather(kind, self.parts(kind), values)).to_pandas()
+        rows: pd.DataFrame = settled(lambda: self.gather(kind, self._committed(kind), values)).to_pandas()
         return rows
 
     def gather(
@@ -244,6 +244,13 @@ class Store:
         """Names of the files that hold a table, sorted."""
         return [name for name in self.place.names(f"rows/{kind}") if is_part(name)]
 
+    def _committed(self, kind: str) -> list[str]:
+        """Names of the files of a table that `fits` name: others are those of a part that was cut short."""
+        if kind == "fits":
+            return self.parts(kind)
+        companions = (self.rows("fits", name, ())[1] for name in self.parts("fits"))
+        return [*dict.fromkeys(its[kind] for its in companions if kind in its)]
+
     def rows(
         self, kind: str, name: str, columns: Sequence[str] | None = None
     ) -> tuple[pa.Table, dict[str, str]]:
@@ -264,6 +271,7 @@ class Store:
 
         `fits` is listed first: what its files name was there before them.
         """
+        seed = str(self.study().seed)
         names = {kind: self.parts(kind) for kind in reversed(TABLES)}
         sound: dict[str, set[str]] = {kind: set() for kind in TABLES}
         set_aside = []
@@ -271,7 +279,11 @@ class Store:
             for name in names[kind]:
                 try:
                     content = self.place.read(f"rows/{kind}/{name}")
-                    _, companions = decode(kind, name, content)
+                    rows, companions = decode(kind, name, content)
+                    if kind == "fits" and rows["seed"].unique().to_pylist() != [seed]:
+                        raise DamagedPartError(
+                            f"its rows are those of another study, whose seed is not {seed}"
+                        )
                     lost = [other for other, its in companions.items() if its not in sound[other]]
                     if lost:
                         raise DamagedPartError(f"its {' and '.join(lost)} are damaged or gone")
@@ -300,21 +312,24 @@ class Store:
             ) from None
         return note
 
-    def done(self) -> Ledger:
-        """Replicates of every condition and method whose fit is stored."""
-        return self._ledger("fits")
+    def done(self, again: Collection[str] = ()) -> Ledger:
+        """Replicates of every condition and method whose fit is stored, but for those of some statuses."""
+        return self._ledger("fits", again)
 
     def has_pair(self) -> Ledger:
         """Replicates of every condition and two methods whose pair is stored."""
         return self._ledger("pairs")
 
-    def _ledger(self, kind: str) -> Ledger:
+    def _ledger(self, kind: str, again: Collection[str] = ()) -> Ledger:
         columns = ["condition", "method", *(["versus"] if kind == "pairs" else [])]
+        more = ["replicate", *(["status"] if again else [])]
 
         def gather() -> Ledger:
             ledger = Ledger()
-            for name in self.parts(kind):
-                rows = self.rows(kind, name, [*columns, "replicate"])[0].to_pandas()
+            for name in self._committed(kind):
+                rows = self.rows(kind, name, [*columns, *more])[0].to_pandas()
+                if again:
+                    rows = rows[~rows["status"].isin(again)]
                 for of, its in rows.groupby(columns, sort=False):
                     ledger.add(of, its["replicate"].to_numpy())
             return ledger
@@ -337,6 +352,8 @@ class Store:
             self.place.write(_MANIFEST, json.dumps(manifest, indent=2).encode())
         if is_new or text != self.text():
             self.place.write(_STUDY, text.encode())
+        if self.text() != text:  # another run has begun at the same time, with a study of its own
+            self._check_growth(study)
 
     def _note_run(self, shard: Shard | None) -> None:
         """Note versions, platform and shard, unless a run like this was noted before."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from mixtures.comparison.replicates import UNCERTAINTY
 from mixtures.study.catalogue import Catalogue
-from mixtures.study.conditions import Condition
+from mixtures.study.conditions import ORACLE, Condition
 from mixtures.study.design import Study
-from mixtures.study.ledger import Flags, Ledger
+from mixtures.study.ledger import Ledger
 from mixtures.study.methods import gives_intervals
-from mixtures.study.replicate import ORACLE
 from mixtures.study.rows import TABLES, FitRow, table
 
 if TYPE_CHECKING:
@@ -71,14 +70,14 @@ def read(
     """Read one table of a condition, each method under its name; or its rows of one, or with given values.
 
     Of columns, all, or those of the key and some others, without text that is the same throughout.
-
-    Rows whose fit is not there are left out: storing it was interrupted, and it will be run again.
     """
     names = {one.key: one.name for one in study.method} | {ORACLE: ORACLE}
-    key = next((key for key in names if names[key] == method), None)
-    of_method = {} if key is None else {"method": key}
-    frame = catalogue.read(kind, condition.key, columns, of_method | dict(values or {}))
-    frame = _of_fits(frame, catalogue.done, condition.key, key)
+    values = dict(values or {})
+    if method is not None:
+        values["method"] = next(key for key in names if names[key] == method)
+    frame = catalogue.read(kind, condition.key, columns, values)
+    if kind == "pairs":
+        frame = _with_both_fits(frame, catalogue.done, condition.key)
     for column in {"method", "versus"} & set(frame.columns):
         frame[column] = frame[column].map(names)
     return frame
@@ -104,18 +103,10 @@ def _with_misses(fits: pd.DataFrame, study: Study) -> pd.Series[float]:
     return coverage.mask(is_refused, 0.0)
 
 
-def _of_fits(frame: pd.DataFrame, done: Ledger, condition: str, method: str | None) -> pd.DataFrame:
-    """Leave out rows whose fit is not there."""
-    at_truth, replicates = done.of_any_method(), frame["replicate"].to_numpy()
-
-    def has_fit(method: str, rows: Any) -> Flags:
-        ledger, of = (at_truth, (condition,)) if method == ORACLE else (done, (condition, method))
-        return ledger.has(of, replicates[rows])
-
-    keep = np.ones(len(frame), dtype=bool)
-    if method is not None:
-        keep &= has_fit(method, slice(None))
-    for column in {"method", "versus"} & set(frame.columns):
-        for name, rows in frame.groupby(column).indices.items():
-            keep[rows] &= has_fit(str(name), rows)
-    return frame if keep.all() else frame[keep]
+def _with_both_fits(pairs: pd.DataFrame, done: Ledger, condition: str) -> pd.DataFrame:
+    """Leave out pairs of a fit whose part was set aside: it will be run again."""
+    keep, replicates = np.ones(len(pairs), dtype=bool), pairs["replicate"].to_numpy()
+    for column in ("method", "versus"):
+        for method, rows in pairs.groupby(column).indices.items():
+            keep[rows] &= done.has((condition, str(method)), replicates[rows])
+    return pairs[keep]

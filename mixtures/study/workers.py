@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from mixtures.study.limits import MEMORY_EXIT, TIME_EXIT, limit_memory
-from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, ready
+from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call_whatever, ready
 
 #: One thread each for linear algebra inside a worker: the workers already fill the cores. A worker does
 #: not look for modules in the current folder, and is not dropped for having loaded a compiled sampler.
@@ -57,6 +57,14 @@ class _Worker:
     first: Any = None
     suspects: deque[Any] = field(default_factory=deque)
     is_alone: bool = False
+
+
+def n_processors() -> int:
+    """Number of processors that this process may use."""
+    from loky import cpu_count
+
+    n: int = cpu_count()
+    return n
 
 
 class Workers:
@@ -144,7 +152,7 @@ class Workers:
                 if not worker.pending:
                     worker.is_alone = True
                     task = worker.suspects.popleft()
-                    self._submit(worker, task, call, work, task)
+                    self._submit(worker, task, call_whatever, work, task)
                 continue
             while not worker.is_alone and len(worker.pending) < TASKS_AT_A_WORKER:
                 if _STARTING in worker.pending.values():
@@ -152,7 +160,7 @@ class Workers:
                 task, worker.first = take() if worker.first is None else worker.first, None
                 if task is None:
                     break
-                self._submit(worker, task, call, work, task)
+                self._submit(worker, task, call_whatever, work, task)
 
     def _submit(self, worker: _Worker, task: Any, function: Callable[..., Any], *arguments: Any) -> None:
         """Hand in a call; to an executor that has just broken, as a future that says so."""

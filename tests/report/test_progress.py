@@ -12,7 +12,7 @@ from study.designs import design, grid, truth
 
 from mixtures.report import told
 from mixtures.report.bars import Bars
-from mixtures.report.progress import JSON, PLAIN, Lines
+from mixtures.report.progress import JSON, PLAIN, Lines, _write
 from mixtures.study.progress import Progress
 from mixtures.study.rows import FitRow
 
@@ -62,6 +62,15 @@ def failed(of, replicate=0, message="no luck at 1.5", **changes):
         worker=1,
     )
     return row._replace(**changes)
+
+
+def test_a_reader_that_has_gone_ends_nothing(monkeypatch):
+    class Closed:
+        def write(self, _):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    _write("4 of 8 fits")
 
 
 class Clock:

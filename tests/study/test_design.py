@@ -178,6 +178,18 @@ TABLES = {
         {"method": [{"name": "A", "engine": "em"}, {"name": "B", "engine": "em"}]},
         "methods must differ in engine or settings; got the same twice",
     ),
+    "a method of the oracle's name": (
+        {"method": [{"name": "oracle", "engine": "em"}]},
+        "no method must be called 'oracle'",
+    ),
+    "too many replicates": (
+        {"replicates": 10**9},
+        "replicates: Input should be less than or equal to 10000",
+    ),
+    "the same truth twice": (
+        {"grid": grid(truth(), truth(name="another"))},
+        "grid.truth must differ in more than their names; got the same twice",
+    ),
     "a rule on a measure it cannot use": (
         {"until": {"measure": "seconds", "mcse": 0.1}},
         "until: measure must be one of bias, empirical_se, mse, rmse, coverage, bias_eliminated_coverage, ",

@@ -8,7 +8,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from mixtures.study.executors import pool_of
+from mixtures.study import executors
+from mixtures.study.executors import Borrowed, Cluster, pool_of
 from mixtures.study.outcomes import Failed, Lost, WorkersFailedError
 from study import tasks
 
@@ -57,6 +58,33 @@ def test_what_work_raises_is_what_came_of_the_task(make):
 def test_ctrl_c_is_not_an_outcome(make):
     with pytest.raises(KeyboardInterrupt):
         results(tasks.interrupt, range(6), make())
+
+
+@pytest.mark.parametrize("stop", [SystemExit, KeyboardInterrupt])
+def test_nobody_calls_a_worker_process_that_means_to_stop(stop):
+    """Ctrl-C does not come there; an engine that exits has failed, and the run goes on."""
+    seen = results(partial(tasks.stop_at_three, stop), range(5), pool_of(2))
+    assert seen.pop(3) == Failed(stop.__name__, stop.__name__)
+    assert seen == {i: i for i in (0, 1, 2, 4)}
+
+
+def test_a_cluster_without_workers_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(executors, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(executors, "_SECONDS_WITHOUT_WORKERS", 0.05)
+    has_gone = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        cluster = Cluster(lambda _: None, lambda: 0 if has_gone.is_set() else 1, ends_workers=False)
+        pool = Borrowed(executor, 1, cluster)
+        release = threading.Event()
+        given = iter([1])
+
+        def wait(_):
+            has_gone.set()
+            release.wait(30)
+
+        with pytest.raises(WorkersFailedError, match="the cluster must have workers; it had none for"):
+            list(pool.run(lambda: next(given, None), wait))
+        release.set()
 
 
 def test_one_worker_is_this_process():

@@ -29,11 +29,6 @@ def test_it_is_the_set_of_its_entries(entries):
             assert [(condition, index, method) in ledger for index in range(80)] == there
 
 
-@given(ENTRIES)
-def test_what_any_method_has(entries):
-    assert set(ledger_of(entries).of_any_method()) == {entry[:2] for entry in entries}
-
-
 def test_many_replicates_are_added_at_once():
     ledger = Ledger()
     ledger.add(("c", "m", "n"), np.array([5, 1, 5]))

@@ -11,6 +11,7 @@ import pytest
 from mixtures.study import runner
 from mixtures.study.limits import TimeLimit, TimeUpError, within
 from mixtures.study.runner import run
+from study import engines
 from study.designs import design
 from study.tables import read
 
@@ -105,6 +106,21 @@ def test_a_fit_that_takes_too_long_is_a_row(tmp_path):
     pd.testing.assert_frame_equal(
         rows[rows["method"] == "A"].reset_index(drop=True), read(alone, "fits"), check_dtype=False
     )
+
+
+def test_fits_that_ended_so_are_done_again_when_it_is_asked_for(tmp_path, monkeypatch):
+    study = design(method=METHODS)
+    run(study, tmp_path / "limited", n_workers=1, time_limit=LIMIT)
+    monkeypatch.setattr(engines.Endless, "fit", engines.Halves.fit)
+    seen = []
+    run(study, tmp_path / "limited", n_workers=1, on_progress=seen.append)
+    assert seen[-1].n_total == 0
+    store = run(study, tmp_path / "limited", n_workers=1, again=["timeout"], on_progress=seen.append)
+    assert 0 < seen[-1].n_total == seen[-1].n_done < len(store.read("fits"))
+    assert set(store.read("fits")["status"]) == {"converged"}
+    assert len(store.read("parameters")) == 6 * len(store.read("fits"))
+    with pytest.raises(ValueError, match="again must be one of error, timeout, worker_lost; got 'converged'"):
+        run(study, tmp_path / "limited", n_workers=1, again=["converged"])
 
 
 def test_threads_keep_the_limit_too(tmp_path):

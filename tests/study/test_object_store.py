@@ -1,5 +1,9 @@
 """Results in an object store: the same rows by the same code, against a real server on this machine."""
 
+import os
+import signal
+import time
+
 import duckdb
 import pyarrow.dataset as ds
 import pytest
@@ -7,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from mixtures.report.page import write_study_report
 from mixtures.study.compaction import compact
-from mixtures.study.places import Place
+from mixtures.study.places import Place, beside
 from mixtures.study.runner import run
 from mixtures.study.store import Store
 from study.designs import claim, design, text
@@ -58,6 +62,54 @@ def test_damage_in_an_object_store_is_set_aside_and_computed_again(folder):
     assert len(store.set_aside) == 2  # and its fits, which cannot be without
     assert store.place.names("quarantine/parameters") == [name, f"{name}.txt"]
     assert_same_rows(all_rows(Store.open(folder)), before)
+
+
+def test_ctrl_c_cuts_no_object_short(folder, monkeypatch):
+    """An object store keeps what it has of an object whose writer leaves: nothing, at the worst.
+
+    The write goes on by itself; where Ctrl-C comes as it begins, nobody waits for it.
+    """
+    place, put = Place.of(folder), Place._put
+    place.write("manifest.json", b"before")
+
+    def interrupt_and_put(place, name, content):
+        os.kill(os.getpid(), signal.SIGINT)
+        put(place, name, content)
+
+    monkeypatch.setattr(Place, "_put", interrupt_and_put)
+    with pytest.raises(KeyboardInterrupt):
+        place.write("manifest.json", b"after")
+    deadline = time.monotonic() + 10
+    while (seen := place.read("manifest.json")) != b"after":
+        assert seen == b"before"
+        assert time.monotonic() < deadline
+
+
+def test_an_object_is_there_with_one_request(folder, caplog):
+    """So that nothing of it is left behind where the process is killed."""
+    place = Place.of(folder)
+    place.write("a", b"before")
+    caplog.clear()
+    with caplog.at_level("INFO", "werkzeug"):
+        place.write("a", b"after")
+    assert [record.getMessage().split('"')[1].split()[0] for record in caplog.records] == ["PUT"]
+
+
+def test_what_is_gone_is_no_error_of_the_store(folder):
+    place = Place.of(folder)
+    place.write("here", b"1")
+    with pytest.raises(FileNotFoundError):
+        place.move("gone", "there")
+    place.delete("gone")
+    place.move("here", "there")
+    assert place.names() == ["there"]
+
+
+def test_options_stay_behind_the_path():
+    place = Place.of("s3://studies/a?region=us-east-1&scheme=http")
+    assert place.child("report.html") == "s3://studies/a/report.html?region=us-east-1&scheme=http"
+    assert beside("s3://studies/a/?region=us-east-1", "-2") == "s3://studies/a-2?region=us-east-1"
+    assert beside("results/what?", "-2") == "results/what?-2"
 
 
 def test_parts_in_an_object_store_are_joined(folder):

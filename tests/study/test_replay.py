@@ -10,11 +10,12 @@ import pytest
 from mixtures.model.data import Dataset
 from mixtures.model.fit import Status
 from mixtures.study import methods, replay, runner
+from mixtures.study.conditions import ORACLE
 from mixtures.study.environment import environment, list_other
 from mixtures.study.outcomes import Failed
 from mixtures.study.parts import Part
 from mixtures.study.replay import find_condition, find_replicate, replay_command
-from mixtures.study.replicate import ORACLE, Replicate, attempt, generate, hash_of, record, record_failure
+from mixtures.study.replicate import Replicate, attempt, generate, hash_of, record, record_failure
 from mixtures.study.rows import TABLES, Rows
 from mixtures.study.runner import run
 from mixtures.study.store import Store

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixtures.study import replicate
+from mixtures.study.design import Study
 from mixtures.study.plan import Plan
 from mixtures.study.rows import TABLES
 from mixtures.study.runner import run
 from mixtures.study.store import Store
 from mixtures.study.summary import summarise
 from study import engines
-from study.designs import CLOSE, PRIOR, design, grid, truth
+from study.designs import CLOSE, PRIOR, design, entries, grid, truth
 from study.tables import all_rows, assert_same_rows, read
 
 _replace = os.replace
@@ -40,6 +42,20 @@ def test_every_fit_has_its_rows(tmp_path):
     assert set(rows["examples"]["method"]) == {"A", "B", "oracle"}
     assert (rows["fits"]["status"] == "converged").all()
     assert rows["fits"]["has_estimate"].all()
+
+
+def test_of_a_large_example_a_part_is_kept_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(replicate, "MOST_EXAMPLES", 30)
+    rows = run(design(method=TWO), tmp_path, n_workers=1).read("examples")
+    assert rows.groupby("method").size().tolist() == [60, 60, 60]
+    assert rows["observation"].max() == 29
+
+
+def test_a_setting_that_is_left_to_the_engine_is_no_other_method(tmp_path):
+    """No file can hold None, and rows are known by what their file says."""
+    made = entries(method=[{"name": "EM", "engine": "em", "n_starts": 1, "intervals": None}])
+    store = run(Study.model_validate(made), tmp_path, n_workers=1)
+    assert [account.n_attempted for account in summarise(store).accounts] == [4]
 
 
 def test_every_method_has_the_same_data(tmp_path):

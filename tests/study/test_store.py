@@ -59,8 +59,10 @@ def parameter_row(replicate=0):
     )
 
 
-def rows_of(*replicates):
+def rows_of(*replicates, pairs=False):
     rows = Rows.empty()
+    if pairs:
+        rows.pairs.extend(PairRow("c", i, "m", "n", False, 0.1, 0.1, 0.1, 0.1) for i in replicates)
     rows.fits.extend(fit_row(index) for index in replicates)
     rows.parameters.extend(parameter_row(index) for index in replicates)
     return rows
@@ -192,8 +194,9 @@ def test_a_fit_counts_only_when_everything_of_it_is_stored(store, monkeypatch):
         patch.setattr(os, "replace", fail_at_fits)
         with pytest.raises(OSError, match="No space left"):
             store.write(Part.of(rows_of(0)))
+    assert len(store.parts("parameters")) == 1
     assert set(store.done()) == set()
-    assert len(store.read("parameters")) == 1
+    assert store.read("parameters").empty
     store.write(Part.of(rows_of(0)))
     assert len(store.read("parameters")) == len(store.read("fits")) == 1
 
@@ -666,6 +669,46 @@ def test_words_and_additions_may_be_edited(tmp_path):
     edited = text(**BEFORE | {"title": "Another", "replicates": 9, "claim": [claim(text="In other words.")]})
     (tmp_path / "study.toml").write_text(edited, encoding="utf-8")
     assert Store.open(tmp_path).study().title == "Another"
+
+
+def test_rows_of_a_study_with_another_seed_are_set_aside(store):
+    """Two studies that are begun at once on one folder may both find it empty."""
+    store.write(Part.of(rows_of(0)))
+    rows = rows_of(1)
+    rows.fits[:] = [row._replace(seed="12") for row in rows.fits]
+    store.write(Part.of(rows))
+    opened = Store.open(store.folder)
+    assert len(opened.set_aside) == 1
+    assert opened.set_aside[0].endswith("its rows are those of another study, whose seed is not 11")
+    assert opened.read("fits")["replicate"].tolist() == [0]
+    assert opened.read("parameters")["replicate"].tolist() == [0]
+
+
+def test_another_study_that_is_begun_at_the_same_time_is_noticed(tmp_path, monkeypatch):
+    write = Place.write
+
+    def write_and_be_overwritten(place, name, content):
+        write(place, name, content)
+        if name == "study.toml":
+            write(place, name, text(seed=12).encode())
+
+    monkeypatch.setattr(Place, "write", write_and_be_overwritten)
+    with pytest.raises(ValueError, match="seed was 12 and is 11"):
+        Store.prepare(tmp_path, text())
+
+
+def test_rows_without_their_fit_are_not_read_nor_their_pairs_known(store):
+    """A run that is killed between two files of a part leaves the first behind."""
+    part = Part.of(rows_of(0, pairs=True))
+    assert [kind for kind, _ in part.files] == ["parameters", "pairs", "fits"]
+    for (kind, name), content in [*part.files.items()][:2]:
+        store.place.write(f"rows/{kind}/{name}", content)
+    assert store.parts("pairs")
+    assert (len(store.done()), len(store.has_pair())) == (0, 0)
+    assert store.read("parameters").empty
+    store.write(part)
+    assert (len(store.done()), len(store.has_pair())) == (1, 1)
+    assert len(store.read("parameters")) == len(store.read("pairs")) == 1
 
 
 def test_a_disk_that_fails_between_the_heads_of_a_grown_study_does_not_bar_the_folder(tmp_path, monkeypatch):

@@ -67,6 +67,15 @@ def test_a_fit_is_an_error_where(tmp_path, engine, message, error_type):
     assert list(Plan.of(design(method=methods), store).tasks(1)) == []
 
 
+def test_a_message_of_any_length_is_told_in_some_lines(tmp_path, monkeypatch):
+    def fit(*_):
+        raise ValueError("9" * 1_000_000)
+
+    monkeypatch.setattr(engines.Halves, "fit", fit)
+    store = run(design(), tmp_path, n_workers=1)
+    assert set(read(store, "fits")["message"]) == {"9" * 2000 + " …"}
+
+
 def test_only_fits_whose_rows_cannot_be_written_are_errors(tmp_path):
     methods = [TWO[0], {"name": "F", "engine": "garbled", "above": 1.5}, TWO[1]]
     healthy = all_rows(run(design(method=TWO, replicates=12), tmp_path / "healthy", n_workers=1))
