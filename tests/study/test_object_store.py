@@ -78,9 +78,9 @@ def test_ctrl_c_cuts_no_object_short(folder, monkeypatch):
 
     monkeypatch.setattr(Place, "_put", interrupt_and_put)
     with pytest.raises(KeyboardInterrupt):
-        place.write("manifest.json", b"after")
+        place.write("manifest.json", b"behind")
     deadline = time.monotonic() + 10
-    while (seen := place.read("manifest.json")) != b"after":
+    while (seen := place.read("manifest.json")) != b"behind":
         assert seen == b"before"
         assert time.monotonic() < deadline
 
@@ -91,7 +91,7 @@ def test_an_object_is_there_with_one_request(folder, caplog):
     place.write("a", b"before")
     caplog.clear()
     with caplog.at_level("INFO", "werkzeug"):
-        place.write("a", b"after")
+        place.write("a", b"behind")
     assert [record.getMessage().split('"')[1].split()[0] for record in caplog.records] == ["PUT"]
 
 
