@@ -156,11 +156,7 @@ def _run(
 
 def _conclude(store: Store) -> int:
     """Write the report and say what came of the study; return the exit code."""
-    from mixtures.report.page import write_study_report
-    from mixtures.study.summary import summarise
-
-    summary = summarise(store)
-    report = write_study_report(store, summary)
+    summary, report = _report(store)
     _say_claims(summary)
     n_failed = sum(account.n_attempted - account.n_estimates for account in summary.accounts)
     if n_failed:
@@ -179,12 +175,21 @@ def _say_stop(message: str, *, as_json: bool) -> None:
 @click.argument("folder", metavar="DIR", type=RESULTS)
 def report_study(folder: Path | str) -> None:
     """Write DIR/report.html from the stored rows of a study."""
-    from mixtures.report.page import write_study_report
     from mixtures.study.store import Store
 
     store = Store.open(folder)
     say_set_aside(store)
-    click.echo(f"report: {write_study_report(store)}")
+    click.echo(f"report: {_report(store)[1]}")
+
+
+def _report(store: Store) -> tuple[Summary, str]:
+    """Write a report; what draws its figures is loaded once the measures have given back their memory."""
+    from mixtures.study.summary import summarise
+
+    summary = summarise(store)
+    from mixtures.report.page import write_study_report
+
+    return summary, write_study_report(store, summary)
 
 
 @click.command("status")
