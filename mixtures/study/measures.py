@@ -377,10 +377,11 @@ def summarise_diagnostics(
     study: Study, condition: Condition, catalogue: Catalogue
 ) -> Iterator[DiagnosticSummary]:
     """Summarise the engines' diagnostics on one condition."""
-    diagnostics = read(catalogue, study, condition, "diagnostics")
-    for group, rows in diagnostics.groupby(["method", "name"]).indices.items():
-        method, name = cast("tuple[str, str]", group)
-        known = diagnostics["value"].iloc[rows].dropna().to_numpy()
-        if len(known):
-            smallest, median, largest = (float(np.quantile(known, q)) for q in (0.0, 0.5, 1.0))
-            yield DiagnosticSummary(condition, method, name, len(known), smallest, median, largest)
+    for method in study.method:
+        own = read(catalogue, study, condition, "diagnostics", method=method.name)
+        for name, rows in own.groupby("name").indices.items():
+            known = own["value"].iloc[rows].dropna().to_numpy()
+            if len(known):
+                ends = (float(np.quantile(known, q)) for q in (0.0, 0.5, 1.0))
+                yield DiagnosticSummary(condition, method.name, str(name), len(known), *ends)
+        del own  # before that of the next method is read
