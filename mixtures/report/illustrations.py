@@ -75,16 +75,11 @@ class Gallery:
     study: Study
     summary: Summary
     catalogue: Catalogue
-    examples: pd.DataFrame
 
     @classmethod
     def of(cls, store: Store, summary: Summary) -> Self:
         """Find the rows of a study."""
-        study = summary.study
-        names = {method.key: method.name for method in study.method} | {ORACLE: ORACLE}
-        examples = store.read("examples")
-        examples["method"] = examples["method"].map(names)
-        return cls(study, summary, Catalogue(store), examples)
+        return cls(summary.study, summary, Catalogue(store))
 
     @property
     def methods(self) -> list[str]:
@@ -102,7 +97,7 @@ class Gallery:
 
     def example(self, condition: Condition) -> Example | None:
         """Return the exemplary replicate of a condition, if its rows are there."""
-        own = self.examples[self.examples["condition"] == condition.key]
+        own = read(self.catalogue, self.study, condition, "examples")
         own = own[own["replicate"] == own["replicate"].min()]
         if own.empty:
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mixtures.study.ledger import Ledger
 from mixtures.study.parts import frame_of
 from mixtures.study.rows import TABLES, schema
-from mixtures.study.store import KEYS, Store, settled
+from mixtures.study.store import KEYS, PREFERENCE, Store, settled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ class Catalogue:
             Without the columns of text that are the same in every row by this.
         """
         fixed: dict[str, str | int] = {"condition": condition, **values}
-        wanted = schema(TABLES[kind]).names if columns is None else (*columns, *KEYS[kind], "has_estimate")
+        wanted = schema(TABLES[kind]).names if columns is None else (*columns, *KEYS[kind], *PREFERENCE)
         returned = {*wanted} - {name for name, value in fixed.items() if isinstance(value, str)}
 
         def gather() -> pd.DataFrame:
@@ -78,10 +78,12 @@ class Catalogue:
         return settled(gather)
 
     def _list(self) -> None:
-        done = Ledger()
+        done, seed = Ledger(), str(self.store.study().seed)
         names: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # a set, in the order of `fits`
         for name in self.store.parts("fits"):
-            rows, companions = self.store.rows("fits", name, ["condition", "method", "replicate"])
+            rows, companions = self.store.rows("fits", name, ["condition", "method", "replicate", "seed"])
+            if rows["seed"].unique().to_pylist() != [seed]:
+                continue  # of another study, which was begun on this folder at the same time
             for (condition, method), its in rows.to_pandas().groupby(["condition", "method"], sort=False):
                 done.add((condition, method), its["replicate"].to_numpy())
             for condition in rows["condition"].unique().to_pylist():

@@ -138,7 +138,10 @@ class Borrowed:
         ended: SimpleQueue[Future[Any]] = SimpleQueue()
         try:
             with _is_the_end():
-                self._executor.submit(ready, work).result()
+                self._executor.submit(ready, work).add_done_callback(ended.put)
+            is_ready = self._next(ended)
+            with _is_the_end():
+                is_ready.result()
             while True:
                 while len(self._pending) < TASKS_AT_A_WORKER * self.n_workers:
                     if (task := take()) is None:

@@ -9,8 +9,8 @@ from typing import Self
 
 _MOST_CHARACTERS = 2000  # of a message: some hold whole arrays, and a study has many
 
-#: What a caller means when raising it, and nothing may swallow.
-STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+#: What a caller means when raising it, and nothing may swallow. SystemExit is an engine's that failed.
+STOPS = (KeyboardInterrupt, GeneratorExit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,11 @@ class WorkersFailedError(RuntimeError):
 
 def call[T, R](work: Callable[[T], R], task: T) -> tuple[R | Failed, float]:
     """Do a task, wherever this is run; return what came of it, and the seconds."""
-    result, seconds = call_whatever(work, task, STOPS)
-    return result, seconds
-
-
-def call_whatever[T, R](
-    work: Callable[[T], R], task: T, stops: tuple[type[BaseException], ...] = ()
-) -> tuple[R | Failed, float]:
-    """Do a task in a process of which nobody is the caller: an engine that exits there has failed."""
     began = time.perf_counter()
     result: R | Failed
     try:
         result = work(task)
-    except stops:
+    except STOPS:
         raise
     except BaseException as error:  # noqa: BLE001  the panic of a compiled sampler is no Exception
         result = Failed.of(error)

@@ -121,7 +121,7 @@ def end_to_end(rows: Iterable[pa.Table]) -> pa.Table:
 def in_order(parts: Iterable[pa.Table], keys: Sequence[str]) -> pa.Table:
     """Put the rows of several files of one table in the order of their keys, each once.
 
-    Of a fit that one run lost and another finished, the row with an estimate is left.
+    Of a fit that ended differently in two runs the row with an estimate is left, or the first by status.
     """
     import pyarrow as pa
 
@@ -168,7 +168,7 @@ def _in_order(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
 
     by = [(key, "ascending") for key in keys]
     if "has_estimate" in rows.column_names:
-        by.append(("has_estimate", "descending"))
+        by += [("has_estimate", "descending"), ("status", "ascending")]
     rows = rows.take(compute.sort_indices(rows, sort_keys=by))
     if _is_in_order(rows, keys):
         return rows

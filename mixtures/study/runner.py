@@ -152,7 +152,11 @@ def _plans(
         before, asked = asked, {stop.condition.key: stop.n_asked for stop in stops}
         if asked == before:  # every condition is over, or what is missing could not be stored
             return
-        plan = plan.grown(asked) if plan else Plan.of(study, store, asked, again=again)
+        if plan is None:
+            plan = Plan.of(study, store, asked, again=again)
+            stops = [] if again else stops  # they are of the rows as they were
+        else:
+            plan = plan.grown(asked)
         yield plan
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from mixtures.study.changes import ChangedStudyError, list_changes, list_tampering
 from mixtures.study.conditions import key_of
@@ -43,6 +43,8 @@ KEYS = {
     "diagnostics": ["condition", "replicate", "method", "name"],
     "examples": ["condition", "replicate", "method", "observation", "component"],
 }
+#: Columns of a fit by which one of two of its rows is preferred.
+PREFERENCE = ("has_estimate", "status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,16 +324,20 @@ class Store:
 
     def _ledger(self, kind: str, again: Collection[str] = ()) -> Ledger:
         columns = ["condition", "method", *(["versus"] if kind == "pairs" else [])]
-        more = ["replicate", *(["status"] if again else [])]
+
+        def frames() -> Iterator[pd.DataFrame]:
+            if again:  # rows of several files may be of one fit
+                rows = self.gather(kind, self._committed(kind), {}, [*KEYS[kind], *PREFERENCE]).to_pandas()
+                yield rows[~rows["status"].isin(again)]
+                return
+            for name in self._committed(kind):
+                yield self.rows(kind, name, [*columns, "replicate"])[0].to_pandas()
 
         def gather() -> Ledger:
             ledger = Ledger()
-            for name in self._committed(kind):
-                rows = self.rows(kind, name, [*columns, *more])[0].to_pandas()
-                if again:
-                    rows = rows[~rows["status"].isin(again)]
+            for rows in frames():
                 for of, its in rows.groupby(columns, sort=False):
-                    ledger.add(of, its["replicate"].to_numpy())
+                    ledger.add(cast("tuple[str, ...]", of), its["replicate"].to_numpy())
             return ledger
 
         return settled(gather)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_TOGETHER = ("fits", "parameters", "ranks", "pairs")
+_TOGETHER = ("fits", "parameters", "ranks", "pairs", "diagnostics")
 _OF_NO_MEASURE = {"message", "error_type", "data_hash", "seed", "host", "worker"}
 _SPURIOUS = "spurious_set_aside"
 
@@ -44,16 +44,16 @@ class Tables:
     ) -> Self:
         """Read the rows of one condition by a study's methods; of tables not among `kinds`, none."""
 
-        def rows_of(kind: str, columns: Collection[str] | None = None) -> pd.DataFrame:
+        def rows_of(kind: str, columns: Collection[str] | None = None, **values: str) -> pd.DataFrame:
             if kind not in kinds:
                 return _empty(kind)
-            return read(catalogue, study, condition, kind, columns=columns)
+            return read(catalogue, study, condition, kind, columns=columns, values=values)
 
         fits = rows_of("fits", {*FitRow._fields} - _OF_NO_MEASURE)
         uncertainty = UNCERTAINTY if methods_with_intervals(study) else ()
         parameters = rows_of("parameters", ("truth", "estimate", *uncertainty))
         fits["soft_coverage"] = _with_misses(fits, study)
-        spurious = read(catalogue, study, condition, "diagnostics", values={"name": _SPURIOUS})
+        spurious = rows_of("diagnostics", name=_SPURIOUS)
         return cls(fits, parameters, rows_of("ranks"), rows_of("pairs"), spurious)
 
 

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from mixtures.study.limits import MEMORY_EXIT, TIME_EXIT, limit_memory
-from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call_whatever, ready
+from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, ready
 
 #: One thread each for linear algebra inside a worker: the workers already fill the cores. A worker does
 #: not look for modules in the current folder, and is not dropped for having loaded a compiled sampler.
@@ -70,9 +70,9 @@ def n_processors() -> int:
 class Workers:
     """Worker processes on this machine.
 
-    They are started as there are tasks for them, and replaced when they die. Of the tasks that
-    one had, the one that it died of is found by doing each alone, and comes back as `Lost`; the others are
-    none the worse.
+    They are started as there are tasks for them and no other is idle, and replaced when they die. Of the
+    tasks that one had, the one that it died of is found by doing each alone, and comes back as `Lost`; the
+    others are none the worse.
 
     Parameters
     ----------
@@ -126,7 +126,9 @@ class Workers:
 
     def _staff[T](self, take: Callable[[], T | None], work: Callable[[T], Any]) -> None:
         """Start workers, as long as there are tasks for them."""
-        while len(self._workers) < self.n_workers and (task := take()) is not None:
+        while len(self._workers) < self.n_workers and all(worker.pending for worker in self._workers):
+            if (task := take()) is None:
+                return
             self._workers.append(worker := _Worker(first=task))
             self._start(worker, work)
 
@@ -152,7 +154,7 @@ class Workers:
                 if not worker.pending:
                     worker.is_alone = True
                     task = worker.suspects.popleft()
-                    self._submit(worker, task, call_whatever, work, task)
+                    self._submit(worker, task, call, work, task)
                 continue
             while not worker.is_alone and len(worker.pending) < TASKS_AT_A_WORKER:
                 if _STARTING in worker.pending.values():
@@ -160,7 +162,7 @@ class Workers:
                 task, worker.first = take() if worker.first is None else worker.first, None
                 if task is None:
                     break
-                self._submit(worker, task, call_whatever, work, task)
+                self._submit(worker, task, call, work, task)
 
     def _submit(self, worker: _Worker, task: Any, function: Callable[..., Any], *arguments: Any) -> None:
         """Hand in a call; to an executor that has just broken, as a future that says so."""

@@ -60,12 +60,20 @@ def test_ctrl_c_is_not_an_outcome(make):
         results(tasks.interrupt, range(6), make())
 
 
-@pytest.mark.parametrize("stop", [SystemExit, KeyboardInterrupt])
-def test_nobody_calls_a_worker_process_that_means_to_stop(stop):
-    """Ctrl-C does not come there; an engine that exits has failed, and the run goes on."""
-    seen = results(partial(tasks.stop_at_three, stop), range(5), pool_of(2))
-    assert seen.pop(3) == Failed(stop.__name__, stop.__name__)
+@every_pool
+def test_work_that_exits_has_failed(make):
+    seen = results(tasks.leave_at_three, range(5), make())
+    assert seen.pop(3) == Failed("SystemExit", "0")
     assert seen == {i: i for i in (0, 1, 2, 4)}
+
+
+def test_a_worker_that_is_idle_is_given_what_comes():
+    pool = pool_of(4)
+    for _ in range(3):
+        given = iter([1])
+        assert len([*pool.run(lambda given=given: next(given, None), tasks.process)]) == 1
+    assert len(pool._workers) == 1
+    pool.close()
 
 
 def test_a_cluster_without_workers_is_not_waited_for(monkeypatch):

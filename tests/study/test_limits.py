@@ -11,9 +11,11 @@ import pytest
 from mixtures.study import runner
 from mixtures.study.limits import TimeLimit, TimeUpError, within
 from mixtures.study.runner import run
+from mixtures.study.store import Store
+from mixtures.study.summary import summarise
 from study import engines
 from study.designs import design
-from study.tables import read
+from study.tables import all_rows, assert_same_rows, read
 
 LIMIT = 0.2
 METHODS = [{"name": "A", "engine": "halves"}, {"name": "F", "engine": "endless", "above": 2.05}]
@@ -121,6 +123,32 @@ def test_fits_that_ended_so_are_done_again_when_it_is_asked_for(tmp_path, monkey
     assert len(store.read("parameters")) == 6 * len(store.read("fits"))
     with pytest.raises(ValueError, match="again must be one of error, timeout, worker_lost; got 'converged'"):
         run(study, tmp_path / "limited", n_workers=1, again=["converged"])
+
+
+def test_fits_that_fail_again_in_another_way_are_of_one_kind_everywhere(tmp_path, monkeypatch):
+    study = design(method=METHODS, replicates=12)
+    run(study, tmp_path, n_workers=1, time_limit=LIMIT)
+    n_late = len(named(Store.open(tmp_path)).query("status == 'timeout'"))
+
+    def fail(*_):
+        raise ValueError("in another way")
+
+    monkeypatch.setattr(engines.Endless, "fit", fail)
+    seen = []
+    for _ in range(2):
+        store = run(study, tmp_path, n_workers=1, again=["timeout"], on_progress=seen.append)
+        assert (store.read("fits")["status"] == "error").sum() == n_late > 1
+        assert summarise(store).accounts[1].statuses["error"] == n_late
+    assert seen[-1].n_total == 0
+
+
+def test_a_rule_looks_at_fits_as_they_are_when_done_again(tmp_path, monkeypatch):
+    until = {"measure": "bias", "parameter": "means", "mcse": 0.03, "least": 5, "batch": 5}
+    study = design(method=[{"name": "R", "engine": "raising", "above": 2.05}], replicates=80, until=until)
+    run(study, tmp_path / "failing", n_workers=1)
+    monkeypatch.setattr(engines.Raising, "fit", engines.Halves.fit)
+    again = run(study, tmp_path / "failing", n_workers=1, again=["error"])
+    assert_same_rows(all_rows(again), all_rows(run(study, tmp_path / "sound", n_workers=1)))
 
 
 def test_threads_keep_the_limit_too(tmp_path):

@@ -106,14 +106,20 @@ def test_data_that_cannot_be_generated_are_errors_of_their_fits(tmp_path, monkey
     assert set(fits.loc[2]["data_hash"]) == {""}
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_what_means_to_stop_the_run_stops_it(tmp_path, monkeypatch, stop):
+def test_what_means_to_stop_the_run_stops_it(tmp_path, monkeypatch):
     def fit(*_):
-        raise stop
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(engines.Halves, "fit", fit)
-    with pytest.raises(stop):
+    with pytest.raises(KeyboardInterrupt):
         run(design(), tmp_path, n_workers=1)
+
+
+def test_an_engine_that_exits_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines.Halves, "fit", lambda *_: sys.exit(0))
+    fits = read(run(design(), tmp_path, n_workers=1), "fits")
+    assert set(fits["status"]) == {"error"}
+    assert set(fits["error_type"]) == {"SystemExit"}
 
 
 # Executors ---------------------------------------------------------------------------------------
