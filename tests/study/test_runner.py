@@ -234,7 +234,7 @@ def test_ctrl_c_in_a_fit_keeps_what_was_done(tmp_path):
     assert_same_rows(all_rows(store), all_rows(run(study, tmp_path / "fresh", n_workers=1)))
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS])
 def test_a_disk_that_fails_keeps_what_was_stored(tmp_path, monkeypatch, error):
     study = design(method=TWO, replicates=20)
     n_parts = 0

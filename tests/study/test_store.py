@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +19,7 @@ from mixtures.study.parts import Part
 from mixtures.study.places import Place
 from mixtures.study.rows import FitRow, PairRow, ParameterRow, Rows
 from mixtures.study.store import Store
+from mixtures.study.summary import summarise
 from study.designs import CLOSE, PRIOR, claim, design, grid, text, truth
 
 _replace = os.replace
@@ -273,6 +275,34 @@ def test_a_damaged_part_is_set_aside_and_its_fits_are_missing(store, kind, keep)
     assert (
         opened.read("fits")["replicate"].tolist() == opened.read("parameters")["replicate"].tolist() == [0, 1]
     )
+
+
+class Trap:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_is_run_that_lies_in_a_results_folder(store, tmp_path):
+    store.write(Part.of(rows_of(0)))
+    content = pickle.dumps(Trap(tmp_path / "sprung"))
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    for name in (f"{'0' * 16}-{digest}.parquet", "rows.pkl"):
+        store.place.write(f"rows/fits/{name}", content)
+    opened = Store.open(store.folder)
+    assert len(opened.set_aside) == 1
+    assert len(opened.read("fits")) == 1
+    assert summarise(opened).accounts
+    store.place.write("runs/run.json", content)
+    with pytest.raises(ValueError, match="runs: each file must tell of a run"):
+        Store.open(store.folder)
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(content)
+    assert (tmp_path / "sprung").is_dir()  # as it would have been
 
 
 def test_the_same_damage_twice_deletes_nothing(store):
