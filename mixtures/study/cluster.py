@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
@@ -13,9 +14,11 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from mixtures.study.outcomes import message_of
+from mixtures.study.outcomes import Lost, message_of
 
 _PACKAGES = ("numpy", "scipy", "numba", "pymc", "nutpie", "pyarrow")
+_TIME_IS_UP = "mixtures: time is up"  # a topic of Dask's events
+_SECONDS_TO_TELL = 0.5  # it takes milliseconds
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_WAIT = 60  # for the first worker
 
@@ -126,10 +129,21 @@ def list_differences(here: Mapping[str, str], there: Mapping[str, Mapping[str, s
     return lines
 
 
-def reason_of(error: BaseException) -> str | None:
+def tell_time_is_up() -> None:
+    """Tell the scheduler why this worker, which is about to end itself, does."""
+    from distributed import Worker
+
+    for worker in list(Worker._instances):
+        worker.log_event(_TIME_IS_UP, worker.address)
+    time.sleep(_SECONDS_TO_TELL)
+
+
+def loss_of(executor: Any, error: BaseException) -> Lost | None:
     """Say how the workers of a task died, or return None where that is not what an error is of."""
     from distributed import KilledWorker
 
     if not isinstance(error, KilledWorker):
         return None
-    return f"as did all {error.allowed_failures + 1} that began it, the last at {error.last_worker.address}"
+    last = error.last_worker.address
+    said = f"the worker died: as did all {error.allowed_failures + 1} that began it, the last at {last}"
+    return Lost(said, any(told == last for _, told in executor._client.get_events(_TIME_IS_UP)))

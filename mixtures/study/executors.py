@@ -12,7 +12,14 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from mixtures.study.cluster import check_versions, is_dask, n_threads, reason_of, shares_process
+from mixtures.study.cluster import (
+    check_versions,
+    is_dask,
+    loss_of,
+    n_threads,
+    shares_process,
+    tell_time_is_up,
+)
 from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, message_of, ready
 from mixtures.study.workers import TASKS_AT_A_WORKER, Workers, n_processors
 
@@ -31,11 +38,14 @@ class Pool(Protocol):
         How often a single fit is begun at most, if its workers die.
     ends_workers : bool
         Whether a worker may end itself, because another takes its place.
+    last_words : callable or None
+        What it calls before.
     """
 
     n_workers: int
     n_tries: int
     ends_workers: bool
+    last_words: Callable[[], None] | None
 
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
         """Do tasks, and yield how each ended as it does; see `Workers.run`."""
@@ -60,7 +70,8 @@ def pool_of(n_workers: int, executor: Executor | None = None, megabytes: float |
     if executor is not None and is_dask(executor):
         check_versions(executor)
         may_end = not shares_process(executor)
-        return Borrowed(executor, n_workers, Cluster(reason_of, partial(n_threads, executor), may_end))
+        cluster = Cluster(partial(loss_of, executor), partial(n_threads, executor), may_end, tell_time_is_up)
+        return Borrowed(executor, n_workers, cluster)
     if executor is not None:
         return Borrowed(executor, n_workers)
     return ThisProcess() if n_workers == 1 and megabytes is None else Workers(n_workers, megabytes)
@@ -79,6 +90,7 @@ class ThisProcess:
     n_workers = 1
     n_tries = 1
     ends_workers = False
+    last_words: Callable[[], None] | None = None
 
     def run[T, R](self, take: Callable[[], T | None], work: Callable[[T], R]) -> Iterator[Outcome[T, R]]:
         """Do tasks; see `Workers.run`."""
@@ -95,17 +107,20 @@ class Cluster:
 
     Attributes
     ----------
-    reason_of : callable
-        Says how the workers of a task died, where that is what an error of the executor means.
+    loss_of : callable
+        Gives the loss of a task whose workers died, where that is what an error of the executor means.
     n_workers : callable
         Gives the number of workers that are there.
     ends_workers : bool
         Whether a worker may end itself.
+    last_words : callable
+        What such a worker calls before, which `loss_of` then knows.
     """
 
-    reason_of: Callable[[BaseException], str | None]
+    loss_of: Callable[[BaseException], Lost | None]
     n_workers: Callable[[], int]
     ends_workers: bool
+    last_words: Callable[[], None] | None = None
 
 
 class Borrowed:
@@ -130,6 +145,7 @@ class Borrowed:
     ) -> None:
         self.n_workers = n_workers
         self.ends_workers = cluster is not None and cluster.ends_workers
+        self.last_words = None if cluster is None else cluster.last_words
         self._executor, self._cluster = executor, cluster
         self._pending: dict[Future[Any], Any] = {}
 
@@ -179,8 +195,8 @@ class Borrowed:
     def _settle(self, future: Future[Any]) -> Outcome[Any, Any]:
         task = self._pending.pop(future)
         error = None if future.cancelled() else future.exception()
-        if error is not None and self._cluster is not None and (reason := self._cluster.reason_of(error)):
-            return Outcome(task, Lost(f"the worker died: {reason}"), math.nan)
+        if error is not None and self._cluster is not None and (loss := self._cluster.loss_of(error)):
+            return Outcome(task, loss, math.nan)
         with _is_the_end():
             return Outcome(task, *future.result())
 

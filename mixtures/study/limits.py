@@ -33,11 +33,14 @@ class TimeLimit:
         code cannot be called back.
     grace : float
         Seconds until then.
+    last_words : callable, optional
+        Called before the process is ended.
     """
 
     seconds: float
     ends_worker: bool = False
     grace: float = 5.0
+    last_words: Callable[[], None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -131,7 +134,11 @@ def _look_at(call: _Call, seconds: float) -> None:
         call.is_called_back = True
         _send(call.thread, TimeUpError)
     elif limit.ends_worker and seconds > limit.seconds + limit.grace:
-        os._exit(TIME_EXIT)
+        try:
+            if limit.last_words is not None:
+                limit.last_words()
+        finally:
+            os._exit(TIME_EXIT)
 
 
 def _send(thread: int, error: type[BaseException] | None) -> None:

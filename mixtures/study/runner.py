@@ -177,7 +177,9 @@ def check(study: Study) -> None:
 
 def _do(plan: Plan, pool: Pool, costs: Costs, seconds: float | None) -> Iterator[Part]:
     """Do what is planned, each fit in so many seconds, and what fails as a whole again in pieces."""
-    limit = None if seconds is None else TimeLimit(seconds, pool.ends_workers)
+    limit = None
+    if seconds is not None:
+        limit = TimeLimit(seconds, pool.ends_workers, last_words=pool.last_words)
     tasks = plan.tasks(pool.n_workers, costs)
     queue = Queue((replace(task, time_limit=limit) for task in tasks), pool.n_tries, _give_up)
     for outcome in pool.run(queue.take, work):

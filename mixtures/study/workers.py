@@ -84,6 +84,7 @@ class Workers:
 
     n_tries = 3
     ends_workers = True
+    last_words: Callable[[], None] | None = None  # its exit code says it
 
     def __init__(self, n_workers: int, megabytes: float | None = None) -> None:
         self.n_workers = n_workers

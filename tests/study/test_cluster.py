@@ -1,5 +1,6 @@
 """A Dask cluster of real processes on the loopback interface: a scheduler and two workers."""
 
+import functools
 import os
 import re
 import signal
@@ -14,8 +15,9 @@ import pytest
 import mixtures
 from mixtures import __version__
 from mixtures.cli import _run
-from mixtures.study import cluster
+from mixtures.study import cluster, runner
 from mixtures.study.cluster import connect, list_differences
+from mixtures.study.limits import TimeLimit
 from mixtures.study.runner import run
 from study.designs import PRIOR, design, grid, text, truth
 from study.tables import all_rows, assert_same_rows, read
@@ -104,6 +106,18 @@ def test_a_fit_that_kills_its_workers_is_lost_after_as_many_as_dask_allows(tmp_p
     (row,) = store.read("fits").itertuples()
     assert row.status == "worker_lost"
     assert row.message.startswith("the worker died: as did all 2 that began it, the last at tcp://127.0.0.1:")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_workers_know_the_fakes")
+def test_a_fit_that_cannot_be_called_back_has_timed_out(tmp_path, executor, monkeypatch):
+    """Its worker ends itself, and tells why."""
+    monkeypatch.setattr(runner, "TimeLimit", functools.partial(TimeLimit, grace=0.3))
+    methods = [TWO[0], {"name": "F", "engine": "endless", "deaf": True, "above": -100.0}]
+    store = run(design(method=methods, replicates=1), tmp_path, executor=executor, time_limit=0.2)
+    rows = store.read("fits").set_index("status")
+    assert sorted(rows.index) == ["converged", "timeout"]
+    assert rows.loc["timeout", "message"] == "the fit must end within 0.2 seconds; it was stopped"
 
 
 @pytest.mark.slow
