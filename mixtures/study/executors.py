@@ -185,12 +185,16 @@ class Borrowed:
             try:
                 return ended.get(timeout=_SECONDS_BETWEEN_LOOKS)
             except Empty:
-                if self._cluster is None or self._cluster.n_workers():
+                if self._has_workers():
                     last_seen = time.monotonic()
                 elif time.monotonic() - last_seen > _SECONDS_WITHOUT_WORKERS:
                     raise WorkersFailedError(
                         f"the cluster must have workers; it had none for {_SECONDS_WITHOUT_WORKERS:g} seconds"
                     ) from None
+
+    def _has_workers(self) -> bool:
+        with _is_the_end():
+            return self._cluster is None or self._cluster.n_workers() > 0
 
     def _settle(self, future: Future[Any]) -> Outcome[Any, Any]:
         task = self._pending.pop(future)
