@@ -37,6 +37,7 @@ from mixtures.report.canvas import (
 )
 from mixtures.report.numbers import LEVEL
 
+MOST_POINTS = 1000  # of one kind that are drawn: more are a bar of one colour
 _MANY = 400  # points beyond which they are drawn as pixels: 90 bytes each otherwise
 _MOST_TICKS = 300  # of a rug: more would be a solid bar
 
@@ -120,8 +121,15 @@ def against_truth(truth: Array, estimates: Mapping[int, Array], methods: Sequenc
     low, high = span_of(truth)
     is_many = sum(len(pairs) for pairs in estimates.values()) > _MANY
     for i, pairs in estimates.items():
-        inside = np.clip(pairs[:, 1], low, high)
-        axes.plot(pairs[:, 0], inside, **points_of(i), markersize=3, alpha=0.5, rasterized=is_many)
+        some = thinned(pairs, MOST_POINTS)
+        axes.plot(
+            some[:, 0],
+            np.clip(some[:, 1], low, high),
+            **points_of(i),
+            markersize=3,
+            alpha=0.5,
+            rasterized=is_many,
+        )
     axes.plot([low, high], [low, high], color=TRUE, linewidth=0.8, zorder=0)
     axes.set(xlabel=f"True {unit}", ylabel=f"Estimated {unit}", xlim=(low, high), ylim=(low, high))
     legend_of(axes, methods, set(estimates))
@@ -222,9 +230,10 @@ def timing(seconds: Mapping[tuple[str, int], Array], methods: Sequence[str]) -> 
         own = [(i, values) for (row, i), values in seconds.items() if row == condition]
         places.append(y - (len(own) - 1) / 2)
         for i, values in own:
+            some = thinned(values, MOST_POINTS)
             axes.plot(
-                values,
-                y + jitter(len(values)),
+                some,
+                y + jitter(len(some)),
                 **points_of(i),
                 markersize=2.5,
                 alpha=0.35,
@@ -344,7 +353,7 @@ def _widened_to_zero(low: float, high: float) -> tuple[float, float]:
 
 def _draw_strip(axes: Axes, strip: Strip, y: float, ends: tuple[float, float], *, rasterized: bool) -> None:
     colour = COLOURS[strip.method % len(COLOURS)]
-    inside = np.clip(strip.values, *ends)
+    inside = np.clip(thinned(strip.values, MOST_POINTS), *ends)
     axes.plot(
         inside,
         y + jitter(len(inside)),

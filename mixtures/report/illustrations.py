@@ -141,7 +141,8 @@ class Gallery:
                     f"Estimate less true {_UNITS[kind]}",
                 )
                 caption = (
-                    f"{condition.name}: estimates of the {kind} less the true ones, with the mean error."
+                    f"{condition.name}: estimates of the {kind} less the true ones, with quartiles and "
+                    "the mean error."
                 )
             else:
                 pairs = {
@@ -154,7 +155,8 @@ class Gallery:
                     f"{condition.name}: estimated against true {kind}, all components; on the line they are "
                     "equal."
                 )
-            yield picture(figure, f"recovery-{kind}-{condition.key}", caption)
+            n = cell.groupby(["method", "component", "axis"]).size().max()
+            yield picture(figure, f"recovery-{kind}-{condition.key}", caption + _of_points(n))
 
     def assignments(self, condition: Condition, example: Example | None) -> Iterator[Picture]:
         """Draw soft assignments: along x, of one method against another, and their calibration."""
@@ -199,7 +201,8 @@ class Gallery:
             caption = (
                 "Seconds of each fit, with the median as a bar; compilation of the sampler is not included."
             )
-            yield picture(figures.timing(seconds, self.methods), "timing", caption)
+            n = max(map(len, seconds.values()))
+            yield picture(figures.timing(seconds, self.methods), "timing", caption + _of_points(n))
 
     def _strips(self, condition: Condition, kind: str, cell: pd.DataFrame) -> Iterator[figures.Strip]:
         for one in self.summary.parameters:
@@ -246,6 +249,12 @@ class Gallery:
             for one in self.summary.calibration:
                 if (one.condition, one.method) == (condition, name):
                     yield name, one.bins
+
+
+def _of_points(n: int) -> str:
+    """Say how many of n points are drawn, unless all are."""
+    most = figures.MOST_POINTS
+    return "" if n <= most else f" Of {n:,} points of a kind {most:,} are drawn."
 
 
 def _first_of(condition: Condition) -> str:

@@ -91,3 +91,16 @@ def test_the_truth_is_on_the_axis_of_errors_where_it_is_within_reach(bias, sign,
     low, high = axes.get_xlim()
     assert (low < 0 < high) == is_within_reach
     assert low < values.min() < values.max() < high
+
+
+def test_no_more_points_are_drawn_than_can_be_told_apart():
+    values = np.random.default_rng(1).standard_normal(5000)
+    strip = figures.Strip("mean 1", 0, values, Measure(0.0, 0.1, 5000))
+    drawn = [
+        figures.errors([strip], ["EM"], "error"),
+        figures.timing({("a condition", 0): np.exp(values)}, ["EM"]),
+        figures.against_truth(values, {0: np.column_stack([values, values])}, ["EM"], "mean"),
+    ]
+    for figure in drawn:
+        sizes = [len(line.get_xdata()) for line in figure.axes[0].lines]
+        assert max(sizes) == figures.MOST_POINTS == 1000

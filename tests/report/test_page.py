@@ -9,7 +9,7 @@ import pytest
 
 from mixtures.comparison.difficulty import Difficulty
 from mixtures.model.fit import Diagnostic, Draws, Status
-from mixtures.report import numbers
+from mixtures.report import figures, numbers
 from mixtures.report.page import render_study, write_study_report
 from mixtures.study.replay import find_replicate
 from mixtures.study.store import Store
@@ -423,3 +423,11 @@ def test_a_folder_that_cannot_be_written_is_named(store, monkeypatch):
     with pytest.raises(ValueError, match="must be writable; Permission denied") as error:
         write_study_report(store)
     assert str(store.folder) in str(error.value)
+
+
+def test_of_many_points_some_are_drawn_and_the_captions_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "MOST_POINTS", 5)
+    page = check_page(render_study(make_store(tmp_path, TWO)))
+    assert (
+        page.text.count("Of 8 points of a kind 5 are drawn.") == 7
+    )  # three parameters of two truths, and time
