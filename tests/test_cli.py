@@ -652,8 +652,8 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on():
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)
     out, err = running.communicate(timeout=30)
-    assert (running.returncode, out) == (130, "")
-    assert "Traceback" not in err
+    assert (running.returncode, out) == (130, ""), err
+    assert "Traceback" not in err, err
     assert "To go on: mixtures run trial.toml --out here --workers 2\n" in err
     assert is_gone(running.pid)
     assert not [name for name in files("here") if Path(name).name.startswith(".")]

@@ -116,12 +116,10 @@ def _unused(folder: Path | str) -> Path | str:
     """A folder beside another, that is not there yet as far as can be told."""
     from mixtures.study.places import beside
 
-    names = (beside(str(folder), f"-{n}") for n in itertools.count(2))
-    return (
-        next(names)
-        if isinstance(folder, str)
-        else next(new for name in names if not (new := Path(name)).exists())
-    )
+    if isinstance(folder, str):
+        return beside(folder, "-2")
+    others = (Path(beside(str(folder), f"-{n}")) for n in itertools.count(2))
+    return next(other for other in others if not other.exists())
 
 
 def _run(

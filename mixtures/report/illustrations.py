@@ -259,9 +259,8 @@ def _of_points(n: int) -> str:
 
 def _first_of(condition: Condition) -> str:
     """The exemplary replicate, in words."""
-    return (
-        "" if condition.n <= MOST_EXAMPLES else f"{MOST_EXAMPLES} observations of "
-    ) + "the first replicate"
+    some = f"{MOST_EXAMPLES:,} observations of " if condition.n > MOST_EXAMPLES else ""
+    return f"{some}the first replicate"
 
 
 def _soft(rows: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, Array]]:

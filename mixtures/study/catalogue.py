@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from mixtures.study.ledger import Ledger
-from mixtures.study.parts import frame_of
+from mixtures.study.parts import frame_of, is_of_seed
 from mixtures.study.rows import TABLES, schema
 from mixtures.study.store import KEYS, PREFERENCE, Store, settled
 
@@ -78,12 +78,12 @@ class Catalogue:
         return settled(gather)
 
     def _list(self) -> None:
-        done, seed = Ledger(), str(self.store.study().seed)
+        done, seed = Ledger(), self.store.study().seed
         names: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # a set, in the order of `fits`
         for name in self.store.parts("fits"):
             rows, companions = self.store.rows("fits", name, ["condition", "method", "replicate", "seed"])
-            if rows["seed"].unique().to_pylist() != [seed]:
-                continue  # of another study, which was begun on this folder at the same time
+            if not is_of_seed(rows, seed):
+                continue
             for (condition, method), its in rows.to_pandas().groupby(["condition", "method"], sort=False):
                 done.add((condition, method), its["replicate"].to_numpy())
             for condition in rows["condition"].unique().to_pylist():

@@ -142,6 +142,11 @@ def frame_of(rows: pa.Table) -> pd.DataFrame:
     return frame
 
 
+def is_of_seed(fits: pa.Table, seed: int) -> bool:
+    """Whether fits are of a study with this seed, not of one begun on the folder at the same time."""
+    return bool(fits["seed"].unique().to_pylist() == [str(seed)])
+
+
 def where(rows: pa.Table, values: Mapping[str, str | int]) -> pa.Table:
     """Return the rows that have given values in some columns."""
     from pyarrow import compute

@@ -21,7 +21,7 @@ from mixtures.study.conditions import key_of
 from mixtures.study.design import Study
 from mixtures.study.environment import environment, now
 from mixtures.study.ledger import Ledger
-from mixtures.study.parts import DamagedPartError, Part, decode, in_order, is_part, where
+from mixtures.study.parts import DamagedPartError, Part, decode, in_order, is_of_seed, is_part, where
 from mixtures.study.places import Place, is_uri
 from mixtures.study.rows import TABLES, schema, table
 from mixtures.study.shards import Shard
@@ -273,7 +273,7 @@ class Store:
 
         `fits` is listed first: what its files name was there before them.
         """
-        seed = str(self.study().seed)
+        seed = self.study().seed
         names = {kind: self.parts(kind) for kind in reversed(TABLES)}
         sound: dict[str, set[str]] = {kind: set() for kind in TABLES}
         set_aside = []
@@ -282,7 +282,7 @@ class Store:
                 try:
                     content = self.place.read(f"rows/{kind}/{name}")
                     rows, companions = decode(kind, name, content)
-                    if kind == "fits" and rows["seed"].unique().to_pylist() != [seed]:
+                    if kind == "fits" and not is_of_seed(rows, seed):
                         raise DamagedPartError(
                             f"its rows are those of another study, whose seed is not {seed}"
                         )
