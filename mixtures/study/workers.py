@@ -136,7 +136,7 @@ class Workers:
     def _start(self, worker: _Worker, work: Callable[..., Any]) -> None:
         from loky import ProcessPoolExecutor
 
-        with _ignoring_interrupts():  # half a pool leaks semaphores
+        with _deferring_interrupts():  # half a pool leaks semaphores
             worker.executor = ProcessPoolExecutor(
                 1,
                 initializer=_start_worker,
@@ -171,7 +171,7 @@ class Workers:
 
         future: Future[Any]
         try:
-            with _ignoring_interrupts():
+            with _deferring_interrupts():
                 future = worker.executor.submit(function, *arguments)
         except BrokenProcessPool as error:
             future = Future()
@@ -255,8 +255,26 @@ def _stop(executor: Any, *, kill: bool) -> None:
 
 
 @contextmanager
+def _deferring_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait for a moment in which workers are started, which inherit that it is blocked."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread has handlers to set
+        return
+    came: list[tuple[Any, ...]] = []
+    before = signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+    if came and callable(before):
+        before(*came[0])
+
+
+@contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C for the moments in which workers are started, which inherit that, or stopped."""
+    """Ignore Ctrl-C for the moments in which workers are stopped: the run is over, or goes on."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread has handlers to set
         return

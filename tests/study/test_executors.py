@@ -1,5 +1,7 @@
 """Who does the work, and what comes back when a worker dies."""
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -8,7 +10,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from mixtures.study import executors
+from mixtures.study import executors, workers
 from mixtures.study.executors import Borrowed, Cluster, pool_of
 from mixtures.study.outcomes import Failed, Lost, WorkersFailedError
 from study import tasks
@@ -248,3 +250,12 @@ def test_the_threads_that_feed_workers_are_waited_for():
     assert feeders
     assert awaited == feeders
     assert not any(thread.is_alive() for thread in feeders)
+
+
+def test_ctrl_c_is_not_lost_where_it_comes_while_work_is_handed_in():
+    with pytest.raises(KeyboardInterrupt), workers._deferring_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        handed_in = True
+    assert handed_in
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
