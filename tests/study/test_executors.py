@@ -253,9 +253,15 @@ def test_the_threads_that_feed_workers_are_waited_for():
 
 
 def test_ctrl_c_is_not_lost_where_it_comes_while_work_is_handed_in():
-    with pytest.raises(KeyboardInterrupt), workers._deferring_interrupts():
-        os.kill(os.getpid(), signal.SIGINT)
-        handed_in = True
+    handed_in = []
+
+    def hand_in():
+        with workers._deferring_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            handed_in.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        hand_in()
     assert handed_in
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
