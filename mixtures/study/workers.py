@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -123,7 +124,8 @@ class Workers:
         """Stop the workers, and whatever they do."""
         workers, self._workers = self._workers, []
         for worker in workers:
-            _stop(worker.executor, kill=bool(worker.pending))
+            if worker.executor is not None:  # Ctrl-C came before it had one
+                _stop(worker.executor, kill=bool(worker.pending))
 
     def _staff[T](self, take: Callable[[], T | None], work: Callable[[T], Any]) -> None:
         """Start workers, as long as there are tasks for them."""
@@ -134,9 +136,9 @@ class Workers:
             self._start(worker, work)
 
     def _start(self, worker: _Worker, work: Callable[..., Any]) -> None:
-        from loky import ProcessPoolExecutor
-
         with _deferring_interrupts():  # half a pool leaks semaphores
+            from loky import ProcessPoolExecutor
+
             worker.executor = ProcessPoolExecutor(
                 1,
                 initializer=_start_worker,
@@ -170,13 +172,13 @@ class Workers:
         from loky.process_executor import BrokenProcessPool
 
         future: Future[Any]
-        try:
-            with _deferring_interrupts():
+        with _deferring_interrupts():
+            try:
                 future = worker.executor.submit(function, *arguments)
-        except BrokenProcessPool as error:
-            future = Future()
-            future.set_exception(error)
-        worker.pending[future] = task
+            except BrokenProcessPool as error:
+                future = Future()
+                future.set_exception(error)
+            worker.pending[future] = task
         future.add_done_callback(lambda done: self._ended.put((worker, done)))
 
     def _settle(self, worker: _Worker, future: Future[Any], work: Callable[..., Any]) -> Iterator[Any]:
@@ -262,6 +264,7 @@ def _deferring_interrupts() -> Iterator[None]:
         return
     came: list[tuple[Any, ...]] = []
     before = signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
+    resource_tracker.ensure_running()  # which unblocks the signal, where a worker's start starts it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -37,6 +37,10 @@ def interrupt(_):
     raise KeyboardInterrupt
 
 
+def is_ctrl_c_blocked(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def leave_at_three(i):
     if i == 3:
         sys.exit(0)

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 
@@ -265,3 +269,52 @@ def test_ctrl_c_is_not_lost_where_it_comes_while_work_is_handed_in():
     assert handed_in
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.slow
+def test_workers_are_started_with_ctrl_c_blocked():
+    """The first of a process too: with it start trackers of semaphores, which may unblock the signal."""
+    code = """
+from mixtures.study.executors import pool_of
+from study import tasks
+given = iter(range(2))
+for outcome in pool_of(2).run(lambda: next(given, None), tasks.is_ctrl_c_blocked):
+    print(outcome.result)
+"""
+    sources = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": sources}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout == "True\nTrue\n", ended.stderr
+
+
+def test_an_interruption_before_a_worker_has_an_executor_is_no_other_error(monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+        yield
+
+    pool = pool_of(2)
+    monkeypatch.setattr(workers, "_deferring_interrupts", contextmanager(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        results(tasks.square, range(2), pool)
+
+
+def test_a_task_that_was_handed_in_as_ctrl_c_came_is_known_to_be_under_way(monkeypatch):
+    """Or its worker would not be ended, but waited for."""
+    deferring = workers._deferring_interrupts
+    n_handed_in = []
+
+    @contextmanager
+    def interrupt_the_third():  # start, import of the work, task
+        n_handed_in.append(1)
+        with deferring():
+            yield
+            if len(n_handed_in) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    pool = pool_of(2)
+    monkeypatch.setattr(workers, "_deferring_interrupts", interrupt_the_third)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        results(tasks.sleep, [60], pool)
+    assert time.monotonic() - began < 10
