@@ -82,6 +82,8 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
     again = f"To go on: {_command(study, folder, as_json=as_json, **options)}"
     try:
         store = _run(study, folder, as_json=as_json, **options)
+        say_set_aside(store)
+        return _conclude(store, options["shard"])
     except KeyboardInterrupt:
         _say_stop(f"interrupted; what was done is kept in {folder}. {again}", as_json=as_json)
         return INTERRUPTED
@@ -96,11 +98,6 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
     except WorkersFailedError as error:
         _say_stop(f"error: {error}; what was done is kept in {folder}. {again}", as_json=as_json)
         return BAD_INPUT
-    say_set_aside(store)
-    if (shard := options["shard"]) is not None:
-        click.echo(f"shard {shard} is done; when all are: {as_typed('report', folder)}")
-        return DONE
-    return _conclude(store)
 
 
 def _command(study: Path, folder: Path | str, *, as_json: bool, **options: Any) -> str:
@@ -152,8 +149,11 @@ def _run(
         )
 
 
-def _conclude(store: Store) -> int:
+def _conclude(store: Store, shard: str | None) -> int:
     """Write the report and say what came of the study; return the exit code."""
+    if shard is not None:
+        click.echo(f"shard {shard} is done; when all are: {as_typed('report', store.folder)}")
+        return DONE
     summary, report = _report(store)
     _say_claims(summary)
     n_failed = sum(account.n_attempted - account.n_estimates for account in summary.accounts)

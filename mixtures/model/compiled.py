@@ -9,6 +9,8 @@ from typing import Any
 
 import numba
 
+from mixtures.model.boxing import SafelyBoxing
+
 # contract fuses multiplications with additions, nsz forgets the sign of zero; neither changes an order.
 _IN_ORDER = frozenset({"contract", "nsz"})
 _ANY_ORDER = _IN_ORDER | {"reassoc"}
@@ -58,6 +60,7 @@ def _compile[**P, R](
         "forceinline": forceinline,
         "error_model": "numpy",
         "nogil": True,
+        "pipeline_class": SafelyBoxing,
     }
     try:
         dispatcher = numba.njit(cache=True, **options)(function)

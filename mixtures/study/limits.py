@@ -27,12 +27,13 @@ class TimeLimit:
     Attributes
     ----------
     seconds : float
-        After these `TimeUpError` is raised in the thread of the fit, between two steps of Python.
+        After these `TimeUpError` is raised in the thread of the fit, between two steps of Python; again
+        after `grace`, should something have swallowed it.
     ends_worker : bool
         Whether to end the process, of which this is a worker, where that does not end the fit: compiled
         code cannot be called back.
     grace : float
-        Seconds until then.
+        Seconds from one to the other.
     last_words : callable, optional
         Called before the process is ended.
     """
@@ -50,7 +51,7 @@ class _Call:
     thread: int
     limit: TimeLimit
     began: float
-    is_called_back: bool = False
+    n_called_back: int = 0
 
 
 class _Watch:
@@ -73,7 +74,7 @@ class _Watch:
         """Look after a call no more; a TimeUpError that was sent and has not come is taken back."""
         with self._lock:
             self._calls.pop(id(call), None)
-            if call.is_called_back:
+            if call.n_called_back:
                 _send(call.thread, None)
 
     def forget(self, call: _Call) -> None:
@@ -130,15 +131,16 @@ def limit_memory(megabytes: float) -> None:
 
 def _look_at(call: _Call, seconds: float) -> None:
     limit = call.limit
-    if seconds > limit.seconds and not call.is_called_back:
-        call.is_called_back = True
-        _send(call.thread, TimeUpError)
-    elif limit.ends_worker and seconds > limit.seconds + limit.grace:
+    if seconds <= limit.seconds + call.n_called_back * limit.grace:
+        return
+    if call.n_called_back and limit.ends_worker:
         try:
             if limit.last_words is not None:
                 limit.last_words()
         finally:
             os._exit(TIME_EXIT)
+    call.n_called_back += 1
+    _send(call.thread, TimeUpError)
 
 
 def _send(thread: int, error: type[BaseException] | None) -> None:

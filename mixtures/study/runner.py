@@ -17,6 +17,7 @@ from mixtures.study.claim import one_of
 from mixtures.study.costs import Costs
 from mixtures.study.design import Method, Study, read_text
 from mixtures.study.executors import Pool, n_at_once, pool_of
+from mixtures.study.interrupts import noticing_interrupts
 from mixtures.study.limits import TimeLimit
 from mixtures.study.methods import build, check_claim, check_until
 from mixtures.study.outcomes import STOPS, Failed, Lost
@@ -121,10 +122,11 @@ def run(
     store = Store.prepare(folder, text, shard=shard)
     costs = Costs(parsed)
     tracker, report = Tracker(parsed, str(folder), costs), on_progress or _ignore
-    with closing(pool):
+    with closing(pool), noticing_interrupts() as check_interrupts:
         for plan in _plans(parsed, store, most, shard, again):
             report(tracker.expect(plan))
             for part in _do(plan, pool, costs, time_limit):
+                check_interrupts()
                 store.write(part)
                 report(tracker.add(part))
     return store

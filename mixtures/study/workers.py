@@ -10,12 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from queue import SimpleQueue
 from typing import Any, Final
 
+from mixtures.study.interrupts import deferring_interrupts, ignoring_interrupts
 from mixtures.study.limits import MEMORY_EXIT, TIME_EXIT, limit_memory
 from mixtures.study.outcomes import Lost, Outcome, WorkersFailedError, call, ready
 
@@ -136,7 +135,7 @@ class Workers:
             self._start(worker, work)
 
     def _start(self, worker: _Worker, work: Callable[..., Any]) -> None:
-        with _deferring_interrupts():  # half a pool leaks semaphores
+        with deferring_interrupts():  # half a pool leaks semaphores
             from loky import ProcessPoolExecutor
 
             worker.executor = ProcessPoolExecutor(
@@ -172,7 +171,7 @@ class Workers:
         from loky.process_executor import BrokenProcessPool
 
         future: Future[Any]
-        with _deferring_interrupts():
+        with deferring_interrupts():
             try:
                 future = worker.executor.submit(function, *arguments)
             except BrokenProcessPool as error:
@@ -250,42 +249,10 @@ def _stop(executor: Any, *, kill: bool) -> None:
     semaphores, and one that the end of the process cuts short is reported as leaked.
     """
     feeder = getattr(getattr(executor, "_call_queue", None), "_thread", None)
-    with _ignoring_interrupts():
+    with ignoring_interrupts():
         executor.shutdown(kill_workers=kill)
         if feeder is not None:
             feeder.join(_FEEDER_SECONDS)
-
-
-@contextmanager
-def _deferring_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait for a moment in which workers are started, which inherit that it is blocked."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread has handlers to set
-        return
-    came: list[tuple[Any, ...]] = []
-    before = signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
-    resource_tracker.ensure_running()  # which unblocks the signal, where a worker's start starts it
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-    if came and callable(before):
-        before(*came[0])
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C for the moments in which workers are stopped: the run is over, or goes on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread has handlers to set
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def _start_worker(parent: int, megabytes: float | None) -> None:

@@ -260,7 +260,7 @@ def test_ctrl_c_is_not_lost_where_it_comes_while_work_is_handed_in():
     handed_in = []
 
     def hand_in():
-        with workers._deferring_interrupts():
+        with workers.deferring_interrupts():
             os.kill(os.getpid(), signal.SIGINT)
             handed_in.append(True)
 
@@ -294,14 +294,14 @@ def test_an_interruption_before_a_worker_has_an_executor_is_no_other_error(monke
         yield
 
     pool = pool_of(2)
-    monkeypatch.setattr(workers, "_deferring_interrupts", contextmanager(interrupt))
+    monkeypatch.setattr(workers, "deferring_interrupts", contextmanager(interrupt))
     with pytest.raises(KeyboardInterrupt):
         results(tasks.square, range(2), pool)
 
 
 def test_a_task_that_was_handed_in_as_ctrl_c_came_is_known_to_be_under_way(monkeypatch):
     """Or its worker would not be ended, but waited for."""
-    deferring = workers._deferring_interrupts
+    deferring = workers.deferring_interrupts
     n_handed_in = []
 
     @contextmanager
@@ -313,7 +313,7 @@ def test_a_task_that_was_handed_in_as_ctrl_c_came_is_known_to_be_under_way(monke
                 os.kill(os.getpid(), signal.SIGINT)
 
     pool = pool_of(2)
-    monkeypatch.setattr(workers, "_deferring_interrupts", interrupt_the_third)
+    monkeypatch.setattr(workers, "deferring_interrupts", interrupt_the_third)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         results(tasks.sleep, [60], pool)

@@ -1,5 +1,6 @@
 """Limits of time and memory: a fit beyond one is a row that says so, and touches no other."""
 
+import contextlib
 import functools
 import threading
 import time
@@ -54,6 +55,18 @@ def test_no_engine_can_take_it_for_a_failure_of_its_own():
 
     with pytest.raises(TimeUpError):
         within(TimeLimit(LIMIT), stubborn)
+
+
+def test_a_call_that_swallows_it_is_called_back_again():
+    def deaf():
+        with contextlib.suppress(BaseException):
+            spin(60)
+        return spin(60)
+
+    began = time.monotonic()
+    with pytest.raises(TimeUpError):
+        within(TimeLimit(LIMIT, grace=0.2), deaf)
+    assert LIMIT + 0.2 < time.monotonic() - began < 30
 
 
 def test_only_the_thread_of_the_call_is_called_back():
