@@ -11,4 +11,9 @@ if __name__ == "__main__":
         del sys.path[0]
     from mixtures.cli import main
 
-    main()
+    try:
+        main()
+    finally:
+        # Ctrl-C that came in code made of text, such as a named tuple's, has Python end itself by the signal,
+        # whatever the exit code, unless more such code is run.
+        eval("None")  # noqa: S307

@@ -684,6 +684,24 @@ def test_ctrl_c_while_workers_start_shows_no_traceback():
     assert is_gone(running.pid)
 
 
+@pytest.mark.slow
+def test_ctrl_c_in_code_made_of_text_ends_with_the_exit_code_for_it():
+    """Python would end itself by the signal, where a module is run."""
+    Path("main.py").write_text(
+        "import mixtures.cli\n"
+        "def main():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise SystemExit(130)\n"
+        "mixtures.cli.main = main\n"
+        "import runpy\n"
+        "runpy.run_module('mixtures', run_name='__main__')\n"
+    )
+    ended = subprocess.run([sys.executable, "-m", "main"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130, ended.stderr
+
+
 def is_gone(group):
     """Say whether every process of a group ends within ten seconds."""
     for _ in range(100):

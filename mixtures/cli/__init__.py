@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a claim refuted or a fit failed; 2 bad input; 130 interrup
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
@@ -21,7 +22,9 @@ from mixtures.cli.studies import compact_results, report_study, run_study, show_
 def main() -> None:
     """Run the command line and exit."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # it gives memory back, for a long study
-    sys.exit(_run(sys.argv[1:]))
+    code = _run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would show what Python does at its end
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

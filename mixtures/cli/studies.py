@@ -82,11 +82,8 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
     again = f"To go on: {_command(study, folder, as_json=as_json, **options)}"
     try:
         store = _run(study, folder, as_json=as_json, **options)
-        say_set_aside(store)
-        return _conclude(store, options["shard"])
     except KeyboardInterrupt:
-        _say_stop(f"interrupted; what was done is kept in {folder}. {again}", as_json=as_json)
-        return INTERRUPTED
+        return _say_interrupted(folder, again, as_json=as_json)
     except ChangedStudyError as error:
         afresh = _command(study, _unused(folder), as_json=as_json, **options)
         _say_stop(f"error: {error}: {afresh}", as_json=as_json)
@@ -98,6 +95,10 @@ def run_study(study: Path, out: Path | str | None, *, as_json: bool, **options: 
     except WorkersFailedError as error:
         _say_stop(f"error: {error}; what was done is kept in {folder}. {again}", as_json=as_json)
         return BAD_INPUT
+    try:
+        return _conclude(store, options["shard"])
+    except KeyboardInterrupt:
+        return _say_interrupted(folder, again, as_json=as_json)
 
 
 def _command(study: Path, folder: Path | str, *, as_json: bool, **options: Any) -> str:
@@ -151,6 +152,7 @@ def _run(
 
 def _conclude(store: Store, shard: str | None) -> int:
     """Write the report and say what came of the study; return the exit code."""
+    say_set_aside(store)
     if shard is not None:
         click.echo(f"shard {shard} is done; when all are: {as_typed('report', store.folder)}")
         return DONE
@@ -163,6 +165,11 @@ def _conclude(store: Store, shard: str | None) -> int:
     click.echo(f"report: {report}")
     is_refuted = any(claim.verdict == "refuted" for claim in summary.claims)
     return FAILED if is_refuted or n_failed else DONE
+
+
+def _say_interrupted(folder: Path | str, again: str, *, as_json: bool) -> int:
+    _say_stop(f"interrupted; what was done is kept in {folder}. {again}", as_json=as_json)
+    return INTERRUPTED
 
 
 def _say_stop(message: str, *, as_json: bool) -> None:

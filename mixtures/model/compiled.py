@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.compiler import Compiler
 
-from mixtures.model.boxing import SafelyBoxing
+_COMPILER: type[Compiler]
+try:
+    from mixtures.model.boxing import SafelyBoxing
+except ImportError:  # numba's inside has moved: an interruption may end the process
+    _COMPILER = Compiler
+else:
+    _COMPILER = SafelyBoxing
 
 # contract fuses multiplications with additions, nsz forgets the sign of zero; neither changes an order.
 _IN_ORDER = frozenset({"contract", "nsz"})
@@ -17,11 +24,11 @@ _ANY_ORDER = _IN_ORDER | {"reassoc"}
 
 
 def hash_sources(folder: Path) -> str:
-    """Return a hash of every source file under a folder that holds compiled functions."""
+    """Return a hash of the source files under a folder that hold compiled functions, or a compiler."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         source = path.read_bytes()
-        if b"mixtures.model.compiled" in source:
+        if b"mixtures.model.compiled" in source or b"numba.core.compiler" in source:
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + source)
     return digest.hexdigest()
 
@@ -60,7 +67,7 @@ def _compile[**P, R](
         "forceinline": forceinline,
         "error_model": "numpy",
         "nogil": True,
-        "pipeline_class": SafelyBoxing,
+        "pipeline_class": _COMPILER,
     }
     try:
         dispatcher = numba.njit(cache=True, **options)(function)

@@ -27,13 +27,12 @@ class TimeLimit:
     Attributes
     ----------
     seconds : float
-        After these `TimeUpError` is raised in the thread of the fit, between two steps of Python; again
-        after `grace`, should something have swallowed it.
+        After these `TimeUpError` is raised in the thread of the fit, between two steps of Python.
     ends_worker : bool
         Whether to end the process, of which this is a worker, where that does not end the fit: compiled
-        code cannot be called back.
+        code cannot be called back. Else the error is raised again and again, as it may be swallowed.
     grace : float
-        Seconds from one to the other.
+        Seconds that a fit has to end in once it was called back, until either.
     last_words : callable, optional
         Called before the process is ended.
     """

@@ -129,6 +129,7 @@ def run(
                 check_interrupts()
                 store.write(part)
                 report(tracker.add(part))
+        check_interrupts()
     return store
 
 

@@ -121,10 +121,11 @@ class Workers:
 
     def close(self) -> None:
         """Stop the workers, and whatever they do."""
-        workers, self._workers = self._workers, []
-        for worker in workers:
-            if worker.executor is not None:  # Ctrl-C came before it had one
-                _stop(worker.executor, kill=bool(worker.pending))
+        with ignoring_interrupts():
+            workers, self._workers = self._workers, []
+            for worker in workers:
+                if worker.executor is not None:  # Ctrl-C came before it had one
+                    _stop(worker.executor, kill=bool(worker.pending))
 
     def _staff[T](self, take: Callable[[], T | None], work: Callable[[T], Any]) -> None:
         """Start workers, as long as there are tasks for them."""
@@ -202,7 +203,8 @@ class Workers:
         tasks = [task for future, task in worker.pending.items() if not _has_result(future)]
         worker.pending.clear()
         worker.is_alone = False
-        _stop(worker.executor, kill=True)
+        with deferring_interrupts():
+            _stop(worker.executor, kill=True)
         exit_code = getattr(worker.process, "exitcode", None)
         reason, is_timeout = self._reason(exit_code, error), exit_code == TIME_EXIT
         if _STARTING in tasks:
@@ -249,10 +251,9 @@ def _stop(executor: Any, *, kill: bool) -> None:
     semaphores, and one that the end of the process cuts short is reported as leaked.
     """
     feeder = getattr(getattr(executor, "_call_queue", None), "_thread", None)
-    with ignoring_interrupts():
-        executor.shutdown(kill_workers=kill)
-        if feeder is not None:
-            feeder.join(_FEEDER_SECONDS)
+    executor.shutdown(kill_workers=kill)
+    if feeder is not None:
+        feeder.join(_FEEDER_SECONDS)
 
 
 def _start_worker(parent: int, megabytes: float | None) -> None:

@@ -1,5 +1,7 @@
 """The compiled pass against the definition: extreme offsets, scales, weights and separations included."""
 
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import STRUCTURES, random_mixture
 
-from mixtures.model import kernel
+from mixtures.model import boxing, kernel
 from mixtures.model.compiled import SOURCE_HASH, hash_sources
 from mixtures.model.density import joint_log_densities, log_density, responsibilities
 from mixtures.model.kernel import (
@@ -179,4 +181,12 @@ def test_machine_code_on_disk_is_renewed_with_any_compiled_source(tmp_path):
     (tmp_path / "b.py").write_text("print(1)\n")
     assert hash_sources(tmp_path) == before
     (tmp_path / "a.py").write_text("from mixtures.model.compiled import compiled  # changed\n")
+    assert hash_sources(tmp_path) != before
+
+
+def test_machine_code_on_disk_is_renewed_with_the_compiler(tmp_path):
+    compiler = tmp_path / "boxing.py"
+    compiler.write_bytes(Path(boxing.__file__).read_bytes())
+    before = hash_sources(tmp_path)
+    compiler.write_bytes(compiler.read_bytes() + b"# changed")
     assert hash_sources(tmp_path) != before

@@ -256,21 +256,6 @@ def test_the_threads_that_feed_workers_are_waited_for():
     assert not any(thread.is_alive() for thread in feeders)
 
 
-def test_ctrl_c_is_not_lost_where_it_comes_while_work_is_handed_in():
-    handed_in = []
-
-    def hand_in():
-        with workers.deferring_interrupts():
-            os.kill(os.getpid(), signal.SIGINT)
-            handed_in.append(True)
-
-    with pytest.raises(KeyboardInterrupt):
-        hand_in()
-    assert handed_in
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-
 @pytest.mark.slow
 def test_workers_are_started_with_ctrl_c_blocked():
     """The first of a process too: with it start trackers of semaphores, which may unblock the signal."""
@@ -318,3 +303,31 @@ def test_a_task_that_was_handed_in_as_ctrl_c_came_is_known_to_be_under_way(monke
     with pytest.raises(KeyboardInterrupt):
         results(tasks.sleep, [60], pool)
     assert time.monotonic() - began < 10
+
+
+def test_a_second_ctrl_c_does_not_keep_workers_from_being_stopped(monkeypatch):
+    stop, executors_stopped = workers._stop, []
+
+    def stop_while_impatient(executor, *, kill):
+        signal.raise_signal(signal.SIGINT)
+        stop(executor, kill=kill)
+        executors_stopped.append(executor)
+
+    monkeypatch.setattr(workers, "_stop", stop_while_impatient)
+    done = outcomes(pool_of(2), tasks.sleep, [0.01, 60, 61, 62])
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_after_the_first(done)
+    done.close()
+    assert len(executors_stopped) == 2
+
+
+def test_ctrl_c_is_not_lost_where_it_comes_while_a_worker_is_replaced(monkeypatch):
+    stop = workers._stop
+
+    def stop_as_ctrl_c_comes(executor, *, kill):
+        signal.raise_signal(signal.SIGINT)
+        stop(executor, kill=kill)
+
+    monkeypatch.setattr(workers, "_stop", stop_as_ctrl_c_comes)
+    with pytest.raises(KeyboardInterrupt):
+        results(tasks.die_at_three, range(6), pool_of(2))

@@ -1,10 +1,8 @@
 """What a run stores: everything once, the same rows however it is cut, and a row for every failure."""
 
-import contextlib
 import errno
 import os
 import shutil
-import signal
 import time
 
 import numpy as np
@@ -234,21 +232,6 @@ def test_ctrl_c_in_a_fit_keeps_what_was_done(tmp_path):
     assert len(store.read("fits")) == 20
     assert_old_rows_stay(kept, all_rows(store))
     assert_same_rows(all_rows(store), all_rows(run(study, tmp_path / "fresh", n_workers=1)))
-
-
-def test_ctrl_c_that_an_engine_swallows_ends_the_run_all_the_same(tmp_path, monkeypatch):
-    fit = engines.Halves.fit
-
-    def deaf(*arguments):
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        return fit(*arguments)
-
-    monkeypatch.setattr(engines.Halves, "fit", deaf)
-    with pytest.raises(KeyboardInterrupt):
-        run(design(), tmp_path, n_workers=1)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert len(Store.open(tmp_path).done()) == 0
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS])
