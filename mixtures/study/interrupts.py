@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
+
+_SECONDS_UNTIL_AGAIN = 0.05
 
 
 @contextmanager
@@ -47,32 +51,62 @@ def ignoring_interrupts() -> Iterator[None]:
 def noticing_interrupts() -> Iterator[Callable[[], None]]:
     """Yield a check, which raises what Ctrl-C has raised before, if something has swallowed that.
 
-    What is raised while numba loads machine code ends there, and an engine may catch what it should not.
+    An engine may catch what it should not. What is raised while Python cleans up, or numba loads machine
+    code, ends there: it is raised again at once, in place of the message of Python that it was ignored.
     """
-    raised: list[BaseException] = []
-
-    def check() -> None:
-        if raised:
-            raise raised[0]
-
     before = signal.getsignal(signal.SIGINT)
     if not (_may_set_handlers() and callable(before)):
-        yield check
+        yield lambda: None
         return
+    notice = _Notice(before, sys.unraisablehook)
+    try:
+        signal.signal(signal.SIGINT, notice.interrupt)
+        sys.unraisablehook = notice.ignored
+        yield notice.check
+    finally:
+        for timer in notice.again:
+            timer.cancel()
+        if sys.unraisablehook == notice.ignored:  # and not another, set by a caller's function
+            sys.unraisablehook = notice.tell
+        if signal.getsignal(signal.SIGINT) == notice.interrupt:
+            signal.signal(signal.SIGINT, before)
 
-    def interrupt(*signalled: Any) -> None:
+
+@dataclass(slots=True, eq=False)
+class _Notice:
+    """What handlers raised while it was there to see it.
+
+    Attributes
+    ----------
+    handle : callable
+        The handler of the signal that was there before.
+    tell : callable
+        What was told before of exceptions that Python ignores.
+    """
+
+    handle: Callable[..., Any]
+    tell: Callable[[Any], Any]
+    raised: list[BaseException] = field(default_factory=list)
+    again: list[threading.Timer] = field(default_factory=list)
+
+    def interrupt(self, *signalled: Any) -> None:
         try:
-            before(*signalled)
+            self.handle(*signalled)
         except BaseException as error:
-            raised.append(error)
+            self.raised.append(error)
             raise
 
-    try:
-        signal.signal(signal.SIGINT, interrupt)
-        yield check
-    finally:
-        if signal.getsignal(signal.SIGINT) is interrupt:  # and not another, set by a caller's function
-            signal.signal(signal.SIGINT, before)
+    def ignored(self, what: Any) -> None:
+        if not any(what.exc_value is error for error in self.raised):
+            self.tell(what)
+            return
+        main = threading.main_thread().ident
+        self.again.append(threading.Timer(_SECONDS_UNTIL_AGAIN, signal.pthread_kill, (main, signal.SIGINT)))
+        self.again[-1].start()
+
+    def check(self) -> None:
+        if self.raised:
+            raise self.raised[0]
 
 
 def _may_set_handlers() -> bool:

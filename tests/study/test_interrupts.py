@@ -2,7 +2,10 @@
 
 import contextlib
 import signal
+import sys
+import time
 from multiprocessing import resource_tracker
+from unittest import mock
 
 import pytest
 
@@ -101,6 +104,33 @@ def test_what_was_swallowed_is_raised_again(handler, error):
             check()
     left = signal.signal(signal.SIGINT, signal.default_int_handler)
     assert left is (handler or signal.default_int_handler)
+
+
+def test_what_python_ignores_is_raised_again_in_silence(capfd):
+    """As in a `__del__`, or while numba loads machine code."""
+
+    class Cleaned:
+        def __del__(self):
+            press()
+
+    hook = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), noticing_interrupts():  # noqa: PT012
+        Cleaned()
+        time.sleep(60)
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
+
+
+def test_what_else_python_ignores_is_told_as_ever():
+    told = []
+
+    class Failing:
+        def __del__(self):
+            raise LookupError("elsewhere")
+
+    with mock.patch("sys.unraisablehook", told.append), noticing_interrupts():
+        Failing()
+    assert len(told) == 1
 
 
 def test_a_handler_that_raises_nothing_has_done_what_is_to_be_done():
