@@ -113,10 +113,14 @@ def test_what_python_ignores_is_raised_again_in_silence(capfd):
         def __del__(self):
             press()
 
+    def clean_up_and_go_on():
+        with noticing_interrupts():
+            Cleaned()
+            time.sleep(60)
+
     hook = sys.unraisablehook
-    with pytest.raises(KeyboardInterrupt), noticing_interrupts():  # noqa: PT012
-        Cleaned()
-        time.sleep(60)
+    with pytest.raises(KeyboardInterrupt):
+        clean_up_and_go_on()
     assert sys.unraisablehook is hook
     assert capfd.readouterr().err == ""
 
