@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mixtures.study.outcomes import STOPS
+
 #: What a worker ends itself with, and is told from others by.
 TIME_EXIT, MEMORY_EXIT = 84, 85
 _SECONDS_BETWEEN_LOOKS = 0.05
@@ -108,19 +110,31 @@ _watch = _Watch()
 
 
 def within[R](limit: TimeLimit | None, work: Callable[[], R]) -> R:
-    """Return the result of a call, or raise a TimeUpError once its time is up."""
+    """Return the result of a call, or raise a TimeUpError once its time is up.
+
+    Also where something on the way makes another error or a result of that, as compiled samplers do.
+    """
     if limit is None:
         return work()
     call = _Call(threading.get_ident(), limit, time.monotonic())
     try:
         try:
             _watch.begin(call)
-            return work()
+            result = work()
         finally:
             _watch.end(call)
     except TimeUpError:
         _watch.forget(call)  # it may have come while `end` did so
         raise
+    except STOPS:
+        raise
+    except BaseException:
+        if call.n_called_back:
+            raise TimeUpError from None
+        raise
+    if call.n_called_back:
+        raise TimeUpError
+    return result
 
 
 def limit_memory(megabytes: float) -> None:

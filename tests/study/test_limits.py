@@ -69,6 +69,29 @@ def test_a_call_that_swallows_it_is_called_back_again():
     assert LIMIT + 0.2 < time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("end", [lambda: "done", lambda: {}["nothing"]])
+def test_what_a_call_makes_of_it_is_not_what_came_of_the_call(end):
+    """A compiled sampler may take it for an error of the function that it calls."""
+
+    def deaf():
+        with contextlib.suppress(BaseException):
+            spin(60)
+        return end()
+
+    with pytest.raises(TimeUpError):
+        within(TimeLimit(LIMIT), deaf)
+
+
+def test_ctrl_c_in_a_call_beyond_its_time_is_ctrl_c():
+    def interrupted():
+        with contextlib.suppress(BaseException):
+            spin(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        within(TimeLimit(LIMIT), interrupted)
+
+
 def test_only_the_thread_of_the_call_is_called_back():
     others = [
         threading.Thread(target=within, args=(TimeLimit(60), lambda: spin(3 * LIMIT))) for _ in range(2)
