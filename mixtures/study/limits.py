@@ -79,7 +79,7 @@ class _Watch:
                 _send(call.thread, None)
 
     def forget(self, call: _Call) -> None:
-        """Look after a call no more that was called back, and came."""
+        """Look after a call no more, which has ended, where `end` was cut short."""
         self._calls.pop(id(call), None)
 
     def limit_memory(self, megabytes: float) -> None:
@@ -123,13 +123,9 @@ def within[R](limit: TimeLimit | None, work: Callable[[], R]) -> R:
             result = work()
         finally:
             _watch.end(call)
-    except TimeUpError:
-        _watch.forget(call)  # it may have come while `end` did so
-        raise
-    except STOPS:
-        raise
-    except BaseException:
-        if call.n_called_back:
+    except BaseException as error:
+        _watch.forget(call)  # TimeUpError may have come while `end` did so
+        if call.n_called_back and not isinstance(error, STOPS):
             raise TimeUpError from None
         raise
     if call.n_called_back:
