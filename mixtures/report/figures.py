@@ -334,6 +334,7 @@ def convergence(trace: Array) -> Figure:
         markersize=2.5,
     )
     axes.set(yscale="log", xlabel="Step of EM", ylabel="Log-likelihood still to gain")
+    axes.locator_params(axis="x", integer=True)
     if gap[shown].max(initial=0) < 100 * gap[shown].min(initial=np.inf):
         plain_logarithmic(axes.yaxis)
     axes.yaxis.set_major_formatter(POWERS)

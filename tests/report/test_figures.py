@@ -75,6 +75,14 @@ def test_logarithmic_axes_are_labelled_in_plain_numbers(gaps):
         assert len(re.findall(r"<text[^>]*>[0-9.e−-]+</text>", svg)) > 5
 
 
+@pytest.mark.parametrize("n_steps", [2, 3, 20])
+def test_steps_are_counted_in_whole_numbers(n_steps):
+    axes = figures.convergence(-np.exp(-np.arange(n_steps + 1.0))).axes[0]
+    steps = [tick for tick in axes.get_xticks() if 0 <= tick < n_steps]
+    assert len(steps) > 1
+    assert all(tick == int(tick) for tick in steps)
+
+
 def test_an_axis_holds_all_but_a_few_far_values():
     low, high = span_of(np.append(np.linspace(2, 3, 999), 1e6))
     assert 1.9 < low < 2
